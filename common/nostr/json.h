@@ -1,0 +1,62 @@
+/* A strict JSON scanner (RFC 8259) that stands before everything that looks at JSON from outside.
+ *
+ * Two uses: `json_check` judges a whole text, so that what cJSON is then given can't surprise it;
+ * the cursor reads a text once, left to right, for the hot paths (events, OK answers). Both refuse
+ * what parsers disagree about: bad UTF-8, \u0000, unpaired surrogates, raw control characters,
+ * leading zeros, trailing bytes, depth beyond the limit, and (where asked) the same key twice in an
+ * object. Nothing is allocated. */
+#ifndef VOLLEY_NOSTR_JSON_H
+#define VOLLEY_NOSTR_JSON_H
+
+#include "common/base/buf.h"
+
+#define JSON_DEPTH_MAX 16
+
+struct json_span {
+    const char *p;
+    size_t len;
+};
+
+/* ERR_NONE when `text` is one JSON value and nothing more but white space. `max_len` bounds it
+ * first (ERR_TOO_BIG). Refuses repeated keys in every object (compared after unescaping). `p` says
+ * where and what. */
+MUST_USE enum err json_check(const char *text, size_t len, size_t max_len, struct problem *p);
+
+/* The cursor. After the first error every call returns it again and changes nothing. */
+struct json_cur {
+    const char *p, *end;
+    int depth;
+    enum err err;
+};
+void json_begin(struct json_cur *c, const char *text, size_t len);
+/* The next character that is not white space, or '\0' at the end. Moves past white space only. */
+char json_peek(struct json_cur *c);
+/* Enters an array or object. */
+MUST_USE enum err json_enter(struct json_cur *c, char open);
+/* In an array or object: true and positioned at the next element (at its key, in an object), or
+ * false and past the closing bracket. `*first` is the caller's: true before the first call. On an
+ * error: false, and c->err is set. */
+bool json_next(struct json_cur *c, char close, bool *first);
+/* A string: its raw span between the quotes, still escaped, validated. */
+MUST_USE enum err json_string(struct json_cur *c, struct json_span *raw);
+/* A key and its colon. */
+MUST_USE enum err json_key(struct json_cur *c, struct json_span *raw);
+/* Digits only, no sign, no fraction, no exponent, no leading zero; at most `max`. */
+MUST_USE enum err json_uint(struct json_cur *c, uint64_t max, uint64_t *out);
+MUST_USE enum err json_bool(struct json_cur *c, bool *out);
+/* Any value, validated; its raw span when `raw` is not NULL. */
+MUST_USE enum err json_skip(struct json_cur *c, struct json_span *raw);
+/* Nothing but white space is left. */
+MUST_USE enum err json_end(struct json_cur *c);
+
+/* Whether the unescaped string equals `text`. */
+bool json_equals(struct json_span raw, const char *text);
+/* Unescapes into `out` (UTF-8). ERR_TOO_BIG when the buffer's maximum is reached. */
+MUST_USE enum err json_unescape(struct json_span raw, struct buf *out);
+/* Unescapes into a C string of `size` bytes, cut at a character's end when longer. */
+void json_copy(struct json_span raw, char *out, size_t size);
+/* Appends a quoted, escaped string: the seven escapes of NIP-01 and \u00xx for other control
+ * characters; bytes that are not UTF-8 become U+FFFD. */
+MUST_USE enum err json_put_string(struct buf *out, const char *s, size_t len);
+
+#endif

@@ -1,0 +1,39 @@
+/* The embedded queue's process: store, leases and sockets. One thread, one loop; nothing else
+ * touches LMDB.
+ *
+ * A turn: drain the ROUTER, apply everything to the store in one transaction, commit, answer
+ * everybody, publish the tail. Requests arrive on zmq+ipc://DIR/queue.sock, the tail leaves on
+ * DIR/queue-tail.sock, both mode 0600. */
+#ifndef VOLLEY_QUEUE_BROKER_H
+#define VOLLEY_QUEUE_BROKER_H
+
+#include "queue/store.h"
+
+struct broker;
+
+/* The clock a broker lives by; tests give their own. */
+struct broker_clock {
+    int64_t (*wall_ms)(void *arg);
+    uint64_t (*boot_ms)(void *arg);
+    void *arg;
+};
+
+struct broker_options {
+    struct store_options store;
+    const char *url;                  /* zmq+ipc://… to listen on */
+    const struct broker_clock *clock; /* NULL: the machine's */
+    void (*on_fatal)(
+        void *arg,
+        enum err e); /* a commit failed: nothing was acknowledged; the process must end */
+    void *arg;
+};
+
+/* Opens store and sockets. Errors as store_open's, ERR_LOCKED also when a live broker has the
+ * socket, ERR_IO. */
+MUST_USE enum err broker_new(uv_loop_t *loop, const struct broker_options *o, struct broker **out,
+                             struct problem *p);
+/* Takes no new requests, answers what it has, closes sockets and store, frees; `fn` is called last.
+ */
+void broker_close(struct broker *b, void (*fn)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,108 @@
+/* The embedded queue on disk: one LMDB environment in `dir`, opened by one process, touched by one
+ * thread.
+ *
+ * The broker works in turns: store_begin, any number of changes, store_commit, and only then the
+ * answers. Every change is synchronous and takes the time as an argument. All reads are allowed in
+ * and out of a turn, and see the turn's own changes. Structs, limits and rules are queue.h's;
+ * docs/storage.md describes the tables and argues each crash point.
+ *
+ * Errors: functions that change return ERR_IO or ERR_CORRUPT when LMDB does; the turn must then be
+ * given up and the process end, acknowledging nothing. */
+#ifndef VOLLEY_QUEUE_STORE_H
+#define VOLLEY_QUEUE_STORE_H
+
+#include "queue/queue.h"
+
+struct store;
+
+struct store_options {
+    const char *dir; /* made with mode 0700 when missing */
+    int64_t retention_ms;
+    uint64_t max_bytes;  /* canonical bytes and 128 an id; the map on disk is larger */
+    uint64_t failed_max; /* bytes kept for replay */
+};
+
+/* ERR_LOCKED: another process has it. ERR_CORRUPT: looked at before it is mapped (meta, length), or
+ * a record that fails its checksum. ERR_VERSION: a format this build does not know. ERR_IO,
+ * ERR_NO_SPACE. `p` says what, where and how to mend it; nothing on disk is touched then. Makes one
+ * durable commit before it returns, so that what a dead broker left is settled before anyone is
+ * answered. */
+MUST_USE enum err store_open(const struct store_options *o, int64_t now_ms, struct store **out,
+                             struct problem *p);
+void store_close(struct store *s);
+
+MUST_USE enum err store_begin(struct store *s);
+/* Durable when it returns ERR_NONE (mdb_txn_commit with sync). Any error is fatal for the process.
+ */
+MUST_USE enum err store_commit(struct store *s);
+/* Forgets the turn's changes. */
+void store_abort(struct store *s);
+
+/* One append. ERR_NO_LANES, ERR_FILTERED, ERR_FULL, ERR_NO_SPACE leave nothing changed, `why` says
+ * it in words fit for an OK message. `tail` (may be NULL) gets what the tail must tell; its arrays
+ * are the store's, valid until the next call. */
+MUST_USE enum err store_append(struct store *s, struct event *ev, int64_t now_ms,
+                               struct append_result *r, struct queue_tail *tail,
+                               struct problem *why);
+
+/* Calls `fn` for each position from `from` to `to`, ascending, none skipped, until it returns
+ * false. What it is lent is valid until it returns (the event has a reference of its own: event_ref
+ * to keep). */
+typedef bool store_read_fn(void *arg, const struct queue_event *ev);
+MUST_USE enum err store_read(struct store *s, uint64_t from, uint64_t to, store_read_fn *fn,
+                             void *arg);
+
+uint64_t store_head(const struct store *s);
+uint64_t store_registry_version(const struct store *s);
+
+MUST_USE enum err store_define(struct store *s, const struct definition *defs, size_t len,
+                               int64_t now_ms, struct define_result *r, struct problem *why);
+
+/* Every lane that is not retired, for leases.h: number, route, and its durable holder (all zero:
+ * none) with its epoch. */
+struct store_lane {
+    uint32_t lane;
+    enum route route;
+    bool held;
+    uint8_t holder[PUBLISHER_ID_LEN];
+    uint64_t epoch;
+};
+size_t store_lanes(struct store *s, struct store_lane *out, size_t max);
+/* A new epoch for a new holder; counts a stall when the last holder made no progress. Fills `out`:
+ * its arrays are the store's, valid until the next call. */
+MUST_USE enum err store_grant(struct store *s, uint32_t lane,
+                              const uint8_t holder[PUBLISHER_ID_LEN], const char *holder_name,
+                              int64_t now_ms, struct lane_grant *out);
+/* The holder gave it back, or its term ended: nobody holds it. The epoch stays. */
+MUST_USE enum err store_release(struct store *s, uint32_t lane, uint64_t epoch);
+/* News for a lane that stays. Arrays and pointers are the store's, valid until the next call.
+ * ERR_STALE when the epoch is not the lane's. */
+MUST_USE enum err store_kept(struct store *s, uint32_t lane, uint64_t epoch, struct lane_kept *out);
+
+/* One lane's commit. Only ERR_IO and ERR_CORRUPT are errors; everything else is in out->status. */
+MUST_USE enum err store_lane_commit(struct store *s, const struct lane_commit *c, int64_t now_ms,
+                                    struct lane_committed *out);
+
+/* live and publisher are left for the broker to fill; arrays are the store's, valid until the next
+ * call. */
+MUST_USE enum err store_depth(struct store *s, int64_t now_ms, struct queue_depth *out);
+MUST_USE enum err store_receipt(struct store *s, const uint8_t id[EVENT_ID_LEN],
+                                struct queue_receipt *out);
+/* Settled or not, lane by lane, for the "blasted" line: how many lanes had it delivered, failed,
+ * waiting; filtered and skipped lanes, and those that started later, are not counted. ERR_NOT_FOUND
+ * when the position is forgotten. */
+struct store_tally {
+    uint8_t id[EVENT_ID_LEN];
+    int64_t accepted_ms;
+    uint32_t delivered, failed, waiting;
+};
+MUST_USE enum err store_tally(struct store *s, uint64_t pos, struct store_tally *out);
+
+/* Trims what lies below every lane, expires what is older than retention (raising floors), forgets
+ * ids whose time is up: at most about `work_max` records a call; *more says whether anything is
+ * left to do. A wall clock that jumped by more than the boot clock moved since the last call
+ * expires nothing for an hour. Within a turn. */
+MUST_USE enum err store_housekeep(struct store *s, int64_t now_ms, uint64_t boot_ms,
+                                  unsigned work_max, bool *more);
+
+#endif

@@ -20,7 +20,7 @@ struct relay_url {
     bool is_onion;       /* host ends in .onion */
     bool is_literal;     /* host is an IPv4 or IPv6 address */
     bool is_local;       /* loopback, private, link-local or unique-local literal, localhost or
-                            *.localhost: no exit can reach it */
+                          *.localhost: no exit can reach it */
 };
 
 /* Reads what a person wrote: ws:// or wss:// or a bare host (then wss). IDN becomes ASCII through

@@ -1,0 +1,31 @@
+/* The log at a publisher: each event is read once however many lanes need it. Follows the tail,
+ * keeps recent events in a cache bounded in bytes, reads ranges for lanes that are far behind, and
+ * keeps the facts (superseded, deleted) fresh.
+ *
+ * The tail is a hint: the head comes with beats and lease replies too, what is missing is read, and
+ * after a gap the facts of what is cached are read again before it is handed out. One thread. */
+#ifndef VOLLEY_PUBLISHER_FEED_H
+#define VOLLEY_PUBLISHER_FEED_H
+
+#include "queue/queue.h"
+
+struct feed;
+
+struct feed_options {
+    size_t cache_max;           /* bytes of events kept */
+    void (*on_news)(void *arg); /* head grew, or something that was asked for is there; at most once
+                                   a loop turn */
+    void *arg;
+};
+struct feed *feed_new(uv_loop_t *loop, struct queue *q, const struct feed_options *o);
+void feed_free(struct feed *f, void (*fn)(void *arg), void *arg);
+
+uint64_t feed_head(const struct feed *f);
+void feed_saw_head(struct feed *f, uint64_t head); /* from a lease reply */
+/* The event at `pos`, lent until the next turn; NULL when it must be read first: it is asked for
+ * (with those that follow), and on_news tells. */
+const struct queue_event *feed_get(struct feed *f, uint64_t pos);
+/* The queue was away, or restarted: everything cached is stale in its facts. */
+void feed_distrust(struct feed *f);
+
+#endif

@@ -1,0 +1,113 @@
+/* One relay's lane at its owner: what to send next, what came of it, when to connect and when to
+ * wait. A pure state machine: it is told the time and the facts, and asked what it wants. No
+ * sockets, no clock, no queue: publisher/worker.c brings those.
+ *
+ * Everything at or below `position` is settled, except the exceptions: in flight (sent, no answer
+ * yet) or waiting (for a retry, for the link to come back, for AUTH). A commit is a snapshot of
+ * just that; see lane_commit_begin.
+ *
+ * Two levels of failure (docs/delivery.md): the relay's (cannot connect, hangs up with many in
+ * flight, answers error: to everything, is silent) backs the lane off and costs no event an
+ * attempt; the event's (an answer about it, or hanging up on it alone) costs an attempt and ends in
+ * a row. */
+#ifndef VOLLEY_PUBLISHER_LANE_H
+#define VOLLEY_PUBLISHER_LANE_H
+
+#include "common/base/rng.h"
+#include "publisher/outcome.h"
+#include "queue/queue.h"
+
+struct lane_limits {
+    uint32_t window_max; /* most in flight; a lane starts at 8 (or at what was learned), grows with
+                            OKs, halves on rate-limited: */
+    size_t window_bytes; /* most bytes in flight, but always one event */
+    uint32_t rate_per_1000s; /* from the definition; 0 none */
+    uint64_t ok_timeout_ms, idle_close_ms, backoff_min_ms, backoff_max_ms;
+    uint32_t max_attempts;
+    bool can_auth; /* a key is configured for this relay */
+};
+
+struct lane;
+
+/* Takes over from a grant. `wall_offset_ms` = queue's wall clock minus boot clock, for durable
+ * times. */
+struct lane *lane_new(const struct lane_grant *g, const struct lane_limits *l, uint64_t head,
+                      uint64_t seed, int64_t wall_offset_ms, uint64_t now_ms);
+void lane_free(struct lane *l);
+
+/* ---- what it wants ---- */
+enum want_kind {
+    WANT_NOTHING, /* until at_ms (0: until something is told) */
+    WANT_PEEK, /* not connected: is `pos` to be sent at all? answer with lane_sendable, lane_pass or
+                  lane_skip */
+    WANT_CONNECT, /* start connecting; then lane_connecting */
+    WANT_SEND,    /* connected and the window is open: send `pos`, then lane_sent; or lane_pass,
+                     lane_skip */
+    WANT_CLOSE    /* close the link (idle, silent, given back); then lane_link_lost(…,
+                     LINK_CLOSED_BY_US) */
+};
+struct want {
+    enum want_kind kind;
+    uint64_t pos;
+    uint64_t at_ms;
+    bool commit_first; /* WANT_SEND of a suspect: a commit that holds its attempt must be durable
+                          before it is sent */
+};
+/* Ask until it wants nothing. An event that must first be read leaves the want standing: ask again
+ * when it is there. */
+struct want lane_want(struct lane *l, uint64_t now_ms);
+
+/* ---- what it is told ---- */
+void lane_head(struct lane *l, uint64_t head); /* the log grew; never falls */
+void lane_sendable(struct lane *l, uint64_t pos);
+void lane_pass(struct lane *l, uint64_t pos); /* filtered by definition: settled, no row */
+void lane_skip(struct lane *l, uint64_t pos, enum row_class cls,
+               uint64_t now_ms); /* settled, with a row; CLASS_RETENTION for a gone position */
+void lane_sent(struct lane *l, uint64_t pos, size_t len, uint64_t now_ms);
+
+void lane_connecting(struct lane *l, uint64_t now_ms);
+void lane_connected(struct lane *l, enum family family, enum route route, uint64_t now_ms);
+/* `retry_after_ms` from the handshake's answer, 0 for none; `text` for people. */
+void lane_connect_failed(struct lane *l, uint64_t retry_after_ms, const char *text,
+                         uint64_t now_ms);
+enum link_end { LINK_LOST, LINK_CLOSED_BY_US };
+void lane_link_lost(struct lane *l, enum link_end end, const char *text, uint64_t now_ms);
+
+/* An OK for an event of ours. False when `pos` is not in flight here (late, or never sent):
+ * counted, not an answer. */
+bool lane_answer(struct lane *l, uint64_t pos, const struct outcome *o, uint64_t now_ms);
+/* AUTH went through, or failed with the relay's words: what waited for it goes again, or fails with
+ * class auth. */
+void lane_authenticated(struct lane *l, bool ok, const char *text, uint64_t now_ms);
+
+void lane_kept(struct lane *l, const struct lane_kept *k,
+               uint64_t now_ms); /* floor, pending definition, hold, give back, requests */
+void lane_drain(struct lane *l); /* send nothing new, settle what is in flight (at most ok_timeout),
+                                    then want WANT_CLOSE */
+bool lane_drained(const struct lane *l); /* nothing in flight, link closed */
+
+/* ---- commits ---- */
+bool lane_dirty(const struct lane *l);  /* something to commit, and none is under way */
+bool lane_urgent(const struct lane *l); /* a want waits for it (commit_first, or 1,024 exceptions or
+                                           rows pending) */
+/* Fills `out` with a snapshot, with the next sequence number (the same one and the same content
+ * when the last was not answered). Arrays are the lane's and valid until lane_commit_end. `paths`
+ * and `delivered` since the last are included. */
+void lane_commit_begin(struct lane *l, struct lane_commit *out);
+/* `r` NULL: no answer came (unknown or not sent): the same commit is begun again next time.
+ * COMMIT_STALE: returns false: the lane is lost; drop link and lane at once. */
+bool lane_commit_end(struct lane *l, const struct lane_committed *r, uint64_t now_ms);
+
+/* ---- looking at it ---- */
+uint32_t lane_number(const struct lane *l);
+uint64_t lane_epoch(const struct lane *l);
+const struct definition *lane_definition(const struct lane *l); /* in force for the next position */
+void lane_live_state(const struct lane *l, uint64_t now_ms, struct lane_live *out);
+void lane_count_path(struct lane *l, const struct path_stat *delta,
+                     uint64_t now_ms); /* adds to the paths of the next commit; IPv6 failures and
+                                          demotion are learned here */
+bool lane_ipv4_first(const struct lane *l, uint64_t now_ms);
+/* The lowest position it still needs from the log: what the feed must keep or read. */
+uint64_t lane_lowest(const struct lane *l);
+
+#endif

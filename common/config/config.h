@@ -1,0 +1,87 @@
+/* volley's configuration: one table of keys (config_keys.c), filled from default, file, environment
+ * and --set, in this order.
+ *
+ * Everything about a key stands in its row: name, type, default, bounds, help. `volley check
+ * --print`, the errors and the tests read the same table. Unknown keys and VOLLEY_ variables, bad
+ * values and duplicates are errors that name file and line (or the variable), and the nearest known
+ * name. */
+#ifndef VOLLEY_CONFIG_CONFIG_H
+#define VOLLEY_CONFIG_CONFIG_H
+
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/net/definition.h"
+
+#define CONFIG_FILE_MAX   (1024u * 1024u)
+#define CONFIG_LISTEN_MAX 8
+#define CONFIG_RELAYS_MAX 10000u
+#define CONFIG_TEXT_SIZE  512
+
+struct config_listen {
+    char address[CONFIG_LISTEN_MAX][80];
+    size_t len;
+};
+struct config_pubkeys {
+    uint8_t (*keys)[32]; /* owned */
+    size_t len;
+};
+struct config_relays {
+    struct definition *defs; /* owned */
+    size_t len;
+};
+
+struct config {
+    struct {
+        struct config_listen listen;
+        struct config_pubkeys allow_pubkeys;
+        bool open;
+        uint64_t max_event, max_connections, max_per_ip, min_pow;
+        uint64_t created_at_past_ms, created_at_future_ms;
+    } ingest;
+    struct {
+        char url[CONFIG_TEXT_SIZE], data_dir[CONFIG_TEXT_SIZE];
+        uint64_t retention_ms, max_bytes, failed_max;
+    } queue;
+    struct {
+        struct config_relays relays;
+        enum route route;
+        enum family_mode family;
+        uint64_t race_delay_ms; /* 0: auto */
+        uint64_t demote_after, demote_for_ms, window, window_bytes;
+        uint64_t connect_timeout_ms, ok_timeout_ms, idle_close_ms;
+        uint64_t backoff_min_ms, backoff_max_ms, max_attempts;
+        uint32_t serve; /* bits: 1 << enum route */
+        char auth_key_file[CONFIG_TEXT_SIZE], ca_file[CONFIG_TEXT_SIZE];
+    } publisher;
+    struct {
+        char socks[CONFIG_TEXT_SIZE]; /* "managed", or any=… ipv6=… ipv4=… */
+    } tor;
+    struct {
+        enum log_level level;
+        enum log_format format;
+    } log;
+    struct config_source *sources; /* where each key came from, by row; owned */
+    char file[CONFIG_TEXT_SIZE];   /* the file that was read; empty: none */
+    struct buf warnings;           /* one line each: duplicates merged, … */
+};
+
+struct config_options {
+    const char *file; /* -c; NULL: ./volley.yaml if ours or root's, then /etc/volley/volley.yaml,
+                         then none */
+    const char *const *sets; /* section.key=value */
+    size_t sets_len;
+    char *const *env; /* environ, or a test's */
+};
+
+/* ERR_INVALID: `p` says what, where and how to mend it. On any error nothing need be freed. */
+MUST_USE enum err config_load(const struct config_options *o, struct config *out,
+                              struct problem *p);
+void config_free(struct config *c);
+
+/* One line a key: "section.key = value   # where it came from". */
+MUST_USE enum err config_print(const struct config *c, struct buf *out);
+
+/* Whether any relay needs tor and none but the managed one is configured. */
+bool config_needs_managed_tor(const struct config *c);
+
+#endif

@@ -1,0 +1,67 @@
+#include "up/service.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct service *s = handle->data;
+    if (number == SIGHUP) {
+        LOG(LOG_INFO, "SIGHUP: a changed configuration takes effect at the next start");
+        return;
+    }
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    LOG(LOG_INFO, "stopping", LOG_S("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    s->on_stop(s->arg);
+}
+
+static void watch(struct service *s, uv_signal_t *handle, int number)
+{
+    uv_signal_init(&s->loop, handle);
+    handle->data = s;
+    uv_signal_start(handle, on_signal, number);
+}
+
+/* A child of `volley up` does not outlive it: the kernel tells it, and it drains as on any SIGTERM.
+ */
+static void die_with(long parent)
+{
+    if (parent == 0)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != (pid_t)parent) /* it went before we could say so */
+        raise(SIGTERM);
+}
+
+void service_init(struct service *s, const struct invocation *inv, void (*on_stop)(void *arg),
+                  void *arg)
+{
+    *s = (struct service){.on_stop = on_stop, .arg = arg};
+    signal(SIGPIPE, SIG_IGN);
+    if (uv_loop_init(&s->loop) != 0)
+        die("cannot make an event loop");
+    watch(s, &s->term, SIGTERM);
+    watch(s, &s->intr, SIGINT);
+    watch(s, &s->hup, SIGHUP);
+    die_with(inv->parent);
+}
+
+void service_done(void *service)
+{
+    struct service *s = service;
+    uv_close((uv_handle_t *)&s->term, NULL);
+    uv_close((uv_handle_t *)&s->intr, NULL);
+    uv_close((uv_handle_t *)&s->hup, NULL);
+}
+
+int service_run(struct service *s)
+{
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(&s->loop) != 0)
+        LOG(LOG_WARN, "the event loop was not empty at the end");
+    return s->status;
+}

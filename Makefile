@@ -1,31 +1,50 @@
 # volley: `make run` installs, builds and runs everything; `make test` installs what tests need and runs them all.
-# Everything else: build deps bench lint format fuzz test-long install clean.
+# The others: build deps bench lint format fuzz test-long install clean.
 
 .DEFAULT_GOAL := build
 SHELL := /bin/bash
+.DELETE_ON_ERROR:
 
+# ---- what is built ---------------------------------------------------------------------------------------------------
 # One folder, one archive. DIRS=… on the command line builds a part of the tree.
-DIRS ?= common/base common/nostr common/net queue ingest publisher up ctl
+DIRS ?= common/base common/nostr common/net common/config queue ingest publisher up ctl tests/support
 MODE ?= release
 OUT  := build/$(MODE)
 
 CC ?= cc
 PKGS := libzmq lmdb libmicrohttpd yaml-0.1 libsecp256k1 libcjson libcurl libuv openssl
-CPPFLAGS := -I. -D_GNU_SOURCE -DVERSION='"$(shell cat VERSION)"'
+VERSION := $(shell cat VERSION)
+CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wformat=2 -Wundef \
         -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-missing-field-initializers
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
-CFLAGS := -std=gnu17 $(WARN) $(CFLAGS_$(MODE))
-LDLIBS := -lwslay $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+CFLAGS_debug := -O1 -g
+ALL_CFLAGS := -std=gnu17 $(WARN) $(CFLAGS_$(MODE)) $(CFLAGS)
+LDLIBS = -lwslay $(shell pkg-config --libs $(PKGS)) -lm
 
 ARCHIVES := $(foreach d,$(DIRS),$(OUT)/$(d)/lib.a)
+ALL_ARCHIVES := -Wl,--start-group $(ARCHIVES) -Wl,--end-group
 objects = $(patsubst %.c,$(OUT)/%.o,$(wildcard $(1)/*.c))
 
-$(OUT)/%.o: %.c
+TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/contract/test_*.c tests/sim/test_*.c))
+BENCHES := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/bench_*.c))
+
+.PHONY: build
+build: $(OUT)/volley $(OUT)/practice
+	@ln -sfn $(MODE)/volley build/volley
+
+$(OUT)/volley: $(OUT)/volley.o $(ARCHIVES)
+	$(CC) $(ALL_CFLAGS) $< $(ALL_ARCHIVES) $(LDLIBS) -o $@
+
+# Relays on loopback that misbehave on command, and a client that posts: for the demonstration and the tests.
+$(OUT)/practice: $(call objects,tests/practice) $(ARCHIVES)
+	$(CC) $(ALL_CFLAGS) $(filter %.o,$^) $(ALL_ARCHIVES) $(LDLIBS) -o $@
+
+$(OUT)/%.o: %.c VERSION
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 define archive_rule
 $(OUT)/$(1)/lib.a: $(call objects,$(1))
@@ -37,7 +56,71 @@ $(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
 
 # A test is a program of its own: tests/unit/test_buf.c → build/asan/tests/unit/test_buf.
 $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES)
-	$(CC) $(CFLAGS) $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LDLIBS) -lcmocka -o $@
+	$(CC) $(ALL_CFLAGS) $< $(ALL_ARCHIVES) $(LDLIBS) -lcmocka -o $@
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 .PRECIOUS: $(OUT)/%.o
+
+# ---- what a machine needs --------------------------------------------------------------------------------------------
+RUN_DEPS := build-essential pkg-config libzmq3-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
+            liblmdb-dev libwslay-dev libmicrohttpd-dev libyaml-dev libssl-dev uthash-dev ca-certificates
+TEST_DEPS := libcmocka-dev python3 clang-format openssl
+LONG_DEPS := clang libclang-rt-14-dev valgrind
+
+.PHONY: deps deps-test deps-long
+deps:
+	@tests/install-deps $(RUN_DEPS)
+deps-test:
+	@tests/install-deps $(RUN_DEPS) $(TEST_DEPS)
+deps-long:
+	@tests/install-deps $(RUN_DEPS) $(TEST_DEPS) $(LONG_DEPS)
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+# With volley.yaml: that. Without: practice relays on loopback, a thousand events, and the depth table as it drains.
+.PHONY: run
+run: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) build
+	@if [ -e volley.yaml ]; then exec build/volley up -c volley.yaml; else exec tests/practice/demo.sh $(ONCE); fi
+
+# ---- testing ---------------------------------------------------------------------------------------------------------
+.PHONY: test test-binaries
+test: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) build lint
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=asan test-binaries
+	@tests/run $(PART)
+
+test-binaries: $(OUT)/volley $(OUT)/practice $(TESTS)
+
+.PHONY: bench
+bench:
+	@$(MAKE) --no-print-directory -j$$(nproc) build bench-binaries
+	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+.PHONY: bench-binaries
+bench-binaries: $(BENCHES)
+
+.PHONY: test-long
+test-long: deps-long
+	@tests/long
+
+.PHONY: fuzz
+fuzz: deps-long
+	@tests/fuzz/run $(SECONDS_EACH)
+
+# ---- looks -----------------------------------------------------------------------------------------------------------
+SOURCES = $(shell git ls-files -co --exclude-standard '*.c' '*.h')
+.PHONY: lint format
+lint:
+	@tests/lint
+format:
+	clang-format -i $(SOURCES)
+
+# ---- installing ------------------------------------------------------------------------------------------------------
+PREFIX ?= /usr/local
+.PHONY: install
+install: build
+	install -D -m 755 $(OUT)/volley $(DESTDIR)$(PREFIX)/bin/volley
+	install -D -m 644 volley.example.yaml $(DESTDIR)$(PREFIX)/share/doc/volley/volley.example.yaml
+
+.PHONY: clean
+clean:
+	rm -rf build

@@ -12,8 +12,11 @@ static void on_signal(uv_signal_t *handle, int number)
         LOG(LOG_INFO, "SIGHUP: a changed configuration takes effect at the next start");
         return;
     }
-    if (s->stopping)
+    if (s->stopping) {
+        if (s->on_second_signal != NULL)
+            s->on_second_signal(s->arg);
         return;
+    }
     s->stopping = true;
     LOG(LOG_INFO, "stopping", LOG_S("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
     s->on_stop(s->arg);

@@ -10,7 +10,8 @@
 struct service {
     uv_loop_t loop;
     uv_signal_t term, intr, hup;
-    void (*on_stop)(void *arg); /* drain; calls service_done in the end. Called once */
+    void (*on_stop)(void *arg);          /* drain; calls service_done in the end. Called once */
+    void (*on_second_signal)(void *arg); /* while stopping; NULL: ignored */
     void *arg;
     bool stopping;
     int status;

@@ -1,0 +1,15 @@
+/* volley: reading starts here. One binary; the first word picks a service or an operator's command.
+ */
+#include "ctl/ctl.h"
+#include "up/service.h"
+
+extern char **environ;
+
+int main(int argc, char **argv)
+{
+    static const struct command *const commands[] = {
+        &command_up,    &command_ingest,  &command_queue, &command_publisher,
+        &command_depth, &command_receipt, &command_check,
+    };
+    return command_main(commands, COUNT_OF(commands), argc, argv, environ);
+}

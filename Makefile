@@ -26,6 +26,10 @@ LDLIBS = -lwslay $(shell pkg-config --libs $(PKGS)) -lm
 
 ARCHIVES := $(foreach d,$(DIRS),$(OUT)/$(d)/lib.a)
 ALL_ARCHIVES := -Wl,--start-group $(ARCHIVES) -Wl,--end-group
+# `make V=1` shows the whole commands.
+Q := $(if $(V),,@)
+say = @printf '  %-5s%s\n' $(1) $@
+
 objects = $(patsubst %.c,$(OUT)/%.o,$(wildcard $(1)/*.c))
 
 TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/test_*.c tests/contract/test_*.c tests/sim/test_*.c))
@@ -36,27 +40,31 @@ build: $(OUT)/volley $(OUT)/practice
 	@ln -sfn $(MODE)/volley build/volley
 
 $(OUT)/volley: $(OUT)/volley.o $(ARCHIVES)
-	$(CC) $(ALL_CFLAGS) $< $(ALL_ARCHIVES) $(LDLIBS) -o $@
+	$(call say,link)
+	$(Q)$(CC) $(ALL_CFLAGS) $< $(ALL_ARCHIVES) $(LDLIBS) -o $@
 
 # Relays on loopback that misbehave on command, and a client that posts: for the demonstration and the tests.
 $(OUT)/practice: $(call objects,tests/practice) $(ARCHIVES)
-	$(CC) $(ALL_CFLAGS) $(filter %.o,$^) $(ALL_ARCHIVES) $(LDLIBS) -o $@
+	$(call say,link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(filter %.o,$^) $(ALL_ARCHIVES) $(LDLIBS) -o $@
 
 $(OUT)/%.o: %.c VERSION
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,cc)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 define archive_rule
 $(OUT)/$(1)/lib.a: $(call objects,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$(Q)ar rcs $$@ $$^
 endef
 $(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
 
 # A test is a program of its own: tests/unit/test_buf.c → build/asan/tests/unit/test_buf.
 $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES)
-	$(CC) $(ALL_CFLAGS) $< $(ALL_ARCHIVES) $(LDLIBS) -lcmocka -o $@
+	$(call say,link)
+	$(Q)$(CC) $(ALL_CFLAGS) $< $(ALL_ARCHIVES) $(LDLIBS) -lcmocka -o $@
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 .PRECIOUS: $(OUT)/%.o

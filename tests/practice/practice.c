@@ -1,0 +1,15 @@
+#include "tests/practice/practice.h"
+
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "relays") == 0)
+        return practice_relays(argc - 2, argv + 2);
+    if (argc > 1 && strcmp(argv[1], "post") == 0)
+        return practice_post(argc - 2, argv + 2);
+    fprintf(stderr,
+            "usage: practice relays [--record DIR] [--verify] NAME:STANCE[:PORT[:BEHAVIOUR]] …\n"
+            "       practice post URL [--count N] …\n");
+    return 2;
+}

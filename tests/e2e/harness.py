@@ -3,6 +3,7 @@
 Everything lives in one temporary folder a test and on loopback; every process is started here and ended here, by its own id.
 Standard library only.
 """
+import base64
 import json
 import os
 import random
@@ -142,6 +143,62 @@ class Practice:
             self.p.kill()
             self.p.wait()
         self.p.stdout.close()
+
+
+def sign(*rows, build="asan"):
+    """Signed events (as text) from (secret number, created_at, kind, tags, content)."""
+    lines = "".join("%d\t%d\t%d\t%s\t%s\n" % (s, t, k, json.dumps(tags), content) for s, t, k, tags, content in rows)
+    r = subprocess.run([os.path.join(ROOT, "build", build, "practice"), "sign"], input=lines, capture_output=True, text=True, env=clean_env())
+    if r.returncode != 0:
+        raise AssertionError("sign: " + r.stderr)
+    return r.stdout.splitlines()
+
+
+class Client:
+    """A small websocket client, as plain as can be."""
+
+    def __init__(self, port, headers=()):
+        self.s = socket.create_connection(("127.0.0.1", port), 10)
+        key = base64.b64encode(os.urandom(16)).decode()
+        lines = ["GET / HTTP/1.1", "Host: 127.0.0.1:%d" % port, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + key] + list(headers)
+        self.s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self.f = self.s.makefile("rb")
+        self.status = int(self.f.readline().split()[1])
+        while self.f.readline().strip():
+            pass
+
+    def send(self, text, opcode=1):
+        data, mask = text.encode() if isinstance(text, str) else text, os.urandom(4)
+        n = len(data)
+        head = bytes([0x80 | opcode]) + (bytes([0x80 | n]) if n < 126 else bytes([0x80 | 126]) + n.to_bytes(2, "big") if n < 65536 else bytes([0x80 | 127]) + n.to_bytes(8, "big"))
+        self.s.sendall(head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
+
+    def receive(self, seconds=10):
+        """The next message, parsed; ("close", code) when the other side closes."""
+        self.s.settimeout(seconds)
+        while True:
+            head = self.f.read(2)
+            if len(head) < 2:
+                return ("close", None)
+            n = head[1] & 127
+            if n > 125:
+                n = int.from_bytes(self.f.read(2 if n == 126 else 8), "big")
+            data = self.f.read(n)
+            if head[0] & 15 == 1:
+                return json.loads(data)
+            if head[0] & 15 == 8:
+                return ("close", int.from_bytes(data[:2], "big"))
+
+    def post(self, event):
+        """OK's boolean and text."""
+        self.send('["EVENT",%s]' % event)
+        answer = self.receive()
+        assert answer[0] == "OK" and answer[1] == json.loads(event)["id"], answer
+        return answer[2], answer[3]
+
+    def close(self):
+        self.f.close()
+        self.s.close()
 
 
 class Volley:

@@ -10,6 +10,7 @@ int main(int argc, char **argv)
         return practice_post(argc - 2, argv + 2);
     fprintf(stderr,
             "usage: practice relays [--record DIR] [--verify] NAME:STANCE[:PORT[:BEHAVIOUR]] …\n"
-            "       practice post URL [--count N] …\n");
+            "       practice post URL [--count N] …\n"
+            "       practice sign < LINES\n");
     return 2;
 }

@@ -74,5 +74,7 @@ void practice_clients_close(struct practice_relay *r);
 int practice_relays(int argc, char **argv);
 /* `practice post`: signs events and posts them, counting the answers. */
 int practice_post(int argc, char **argv);
+/* `practice sign`: events as told on stdin. */
+int practice_sign(void);
 
 #endif

@@ -48,6 +48,12 @@ $(OUT)/practice: $(call objects,tests/practice) $(ARCHIVES)
 	$(call say,link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(filter %.o,$^) $(ALL_ARCHIVES) $(LDLIBS) -o $@
 
+# Preloaded into the broker, to show when a commit is durable.
+$(OUT)/shim.so: tests/shim/durable.c
+	@mkdir -p $(@D)
+	$(call say,link)
+	$(Q)$(CC) -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared $< -ldl -o $@
+
 $(OUT)/%.o: %.c VERSION
 	@mkdir -p $(@D)
 	$(call say,cc)
@@ -93,7 +99,7 @@ run: deps
 # ---- testing ---------------------------------------------------------------------------------------------------------
 .PHONY: test test-binaries
 test: deps-test
-	@$(MAKE) --no-print-directory -j$$(nproc) build lint
+	@$(MAKE) --no-print-directory -j$$(nproc) build build/release/shim.so lint
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=asan test-binaries
 	@tests/run $(PART)
 

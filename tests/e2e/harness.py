@@ -322,9 +322,10 @@ class Volley:
         return json.loads(r.stdout.strip().splitlines()[-1])
 
     def posted(self, name="post", refused=False):
-        """What was accepted, in order: (id, kind, event as text)."""
+        """What was accepted, in order: (id, ms when it was first sent, event as text)."""
         with open(os.path.join(self.folder, name + ".ids" + (".refused" if refused else ""))) as f:
-            return [tuple(line.rstrip("\n").split("\t", 2)) for line in f]
+            rows = [line.rstrip("\n").split("\t", 3) for line in f]
+        return [(r[0], int(r[2]), r[3]) for r in rows]
 
     def wait_drained(self, seconds=60, relays=None):
         """Until nothing waits at these relays (all)."""

@@ -24,6 +24,7 @@ enum state { WAITING, SENT, ACCEPTED, REFUSED };
 struct item {
     struct event *ev;
     enum state state;
+    uint64_t sent_ms; /* first time, CLOCK_BOOTTIME, to compare with what a relay wrote down */
     UT_hash_handle hh;
 };
 
@@ -223,6 +224,8 @@ static void fill_window(struct post *p)
             websocket_send_text(p->ws, (const char *)text.data, text.len) != ERR_NONE)
             die("cannot queue an event");
         it->state = SENT;
+        if (it->sent_ms == 0)
+            it->sent_ms = clock_boot_ms();
         p->unanswered++;
     }
     if (p->next == p->count && p->unanswered == 0)
@@ -258,8 +261,9 @@ static void write_ids(const struct post *p, const char *path, enum state state)
     char id[65];
     for (size_t i = 0; f != NULL && i < p->count; i++)
         if (p->items[i].state == state)
-            fprintf(f, "%s\t%u\t%.*s\n", hex_str(id, p->items[i].ev->id, 32), p->items[i].ev->kind,
-                    (int)p->items[i].ev->len, p->items[i].ev->bytes);
+            fprintf(f, "%s\t%u\t%" PRIu64 "\t%.*s\n", hex_str(id, p->items[i].ev->id, 32),
+                    p->items[i].ev->kind, p->items[i].sent_ms, (int)p->items[i].ev->len,
+                    p->items[i].ev->bytes);
     if (f != NULL)
         fclose(f);
 }

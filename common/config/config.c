@@ -180,15 +180,14 @@ static enum err convert_all(struct config *c, struct relay_entries *relays, char
     }
     if (e == ERR_NONE)
         e = settle(c, env, p);
-    int row = config_find("publisher.relays");
-    const struct config_source *src = &c->sources[row];
-    if (e == ERR_NONE &&
-        src->text[0] != '\0') { /* from the environment or --set: replaces the file's list */
-        relay_entries_free(relays);
-        e = relay_entries_add_text(relays, src->text, 0, p);
-    }
-    const char *file = src->text[0] != '\0' ? src->where : c->file;
-    return e != ERR_NONE ? e : config_make_relays(c, relays, file, p);
+    if (e != ERR_NONE)
+        return e;
+    const struct config_source *src = &c->sources[config_find("publisher.relays")];
+    if (src->text[0] == '\0')
+        return config_make_relays(c, relays, c->file, p);
+    relay_entries_free(relays); /* the environment's or --set's list replaces the file's */
+    e = relay_entries_add_text(relays, src->text, 0, p);
+    return e != ERR_NONE ? e : config_make_relays(c, relays, src->where, p);
 }
 
 enum err config_load(const struct config_options *o, struct config *out, struct problem *p)

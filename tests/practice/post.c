@@ -98,14 +98,14 @@ static struct event *make(const struct post *p, size_t i)
 static ssize_t io_send(void *arg, const uint8_t *data, size_t len)
 {
     struct post *p = arg;
-    ssize_t n = send(p->fd, data, len, MSG_NOSIGNAL);
+    ssize_t n = send(p->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     return n >= 0 ? n : errno == EAGAIN ? 0 : -1;
 }
 
 static ssize_t io_recv(void *arg, uint8_t *data, size_t len)
 {
     struct post *p = arg;
-    ssize_t n = recv(p->fd, data, len, 0);
+    ssize_t n = recv(p->fd, data, len, MSG_DONTWAIT);
     return n > 0 ? n : n == 0 ? -2 : errno == EAGAIN ? 0 : -1;
 }
 

@@ -17,14 +17,18 @@
 #include "publisher/outcome.h"
 #include "queue/queue.h"
 
+/* The publisher's limits. The definition in force lowers window and rate by itself, also when it
+ * changes later. */
 struct lane_limits {
     uint32_t window_max; /* most in flight; a lane starts at 8 (or at what was learned), grows with
                             OKs, halves on rate-limited: */
-    size_t window_bytes; /* most bytes in flight, but always one event */
-    uint32_t rate_per_1000s; /* from the definition; 0 none */
+    size_t window_bytes; /* with so many bytes in flight nothing more is sent; always one event */
+    uint32_t rate_per_1000s; /* most events per 1,000 s; 0 none */
     uint64_t ok_timeout_ms, idle_close_ms, backoff_min_ms, backoff_max_ms;
     uint32_t max_attempts;
-    bool can_auth; /* a key is configured for this relay */
+    bool can_auth;          /* a key is configured for this relay */
+    uint32_t demote_after;  /* so many IPv6 failures in a row send the lane to IPv4 first … */
+    uint64_t demote_for_ms; /* … for so long; 0 failures: never */
 };
 
 struct lane;
@@ -34,33 +38,38 @@ struct lane;
 struct lane *lane_new(const struct lane_grant *g, const struct lane_limits *l, uint64_t head,
                       uint64_t seed, int64_t wall_offset_ms, uint64_t now_ms);
 void lane_free(struct lane *l);
+/* The queue's clock was looked at again (each lease reply tells it). */
+void lane_set_clock(struct lane *l, int64_t wall_offset_ms);
+/* A key for AUTH came with a changed definition, or went. */
+void lane_set_auth(struct lane *l, bool can_auth);
 
 /* ---- what it wants ---- */
 enum want_kind {
     WANT_NOTHING, /* until at_ms (0: until something is told) */
-    WANT_PEEK, /* not connected: is `pos` to be sent at all? answer with lane_sendable, lane_pass or
-                  lane_skip */
+    WANT_PEEK,    /* is `pos` to be sent at all? answer with lane_sendable, lane_pass or lane_skip
+                     (asked before connecting, and before an event is set aside as a suspect) */
     WANT_CONNECT, /* start connecting; then lane_connecting */
+    WANT_AUTH,    /* answer the relay's challenge (relay_auth); then lane_auth_sent */
     WANT_SEND,    /* connected and the window is open: send `pos`, then lane_sent; or lane_pass,
                      lane_skip */
-    WANT_CLOSE    /* close the link (idle, silent, given back); then lane_link_lost(…,
-                     LINK_CLOSED_BY_US) */
+    WANT_CLOSE    /* close the link, or stop connecting (idle, silent, given back); then
+                     lane_link_lost(…, LINK_CLOSED_BY_US) */
 };
 struct want {
     enum want_kind kind;
     uint64_t pos;
     uint64_t at_ms;
-    bool commit_first; /* WANT_SEND of a suspect: a commit that holds its attempt must be durable
-                          before it is sent */
 };
-/* Ask until it wants nothing. An event that must first be read leaves the want standing: ask again
- * when it is there. */
+/* Ask until it wants nothing, and again after anything was told. A want stands until it is
+ * answered: when an event must first be read, ask again when it is there. A suspect's attempt is
+ * durable before its WANT_SEND is heard: until then the lane wants nothing and lane_urgent says so.
+ */
 struct want lane_want(struct lane *l, uint64_t now_ms);
 
 /* ---- what it is told ---- */
-void lane_head(struct lane *l, uint64_t head); /* the log grew; never falls */
-void lane_sendable(struct lane *l, uint64_t pos);
-void lane_pass(struct lane *l, uint64_t pos); /* filtered by definition: settled, no row */
+void lane_head(struct lane *l, uint64_t head);    /* the log grew; never falls */
+void lane_sendable(struct lane *l, uint64_t pos); /* WANT_PEEK: yes */
+void lane_pass(struct lane *l, uint64_t pos);     /* filtered by definition: settled, no row */
 void lane_skip(struct lane *l, uint64_t pos, enum row_class cls,
                uint64_t now_ms); /* settled, with a row; CLASS_RETENTION for a gone position */
 void lane_sent(struct lane *l, uint64_t pos, size_t len, uint64_t now_ms);
@@ -73,9 +82,11 @@ void lane_connect_failed(struct lane *l, uint64_t retry_after_ms, const char *te
 enum link_end { LINK_LOST, LINK_CLOSED_BY_US };
 void lane_link_lost(struct lane *l, enum link_end end, const char *text, uint64_t now_ms);
 
-/* An OK for an event of ours. False when `pos` is not in flight here (late, or never sent):
- * counted, not an answer. */
+/* An OK for an event of ours, also for one that was set aside for its silence, as long as the link
+ * it was sent on stands. False when `pos` is not in flight here (late, or never sent): counted, not
+ * an answer. */
 bool lane_answer(struct lane *l, uint64_t pos, const struct outcome *o, uint64_t now_ms);
+void lane_auth_sent(struct lane *l, uint64_t now_ms);
 /* AUTH went through, or failed with the relay's words: what waited for it goes again, or fails with
  * class auth. */
 void lane_authenticated(struct lane *l, bool ok, const char *text, uint64_t now_ms);
@@ -84,24 +95,31 @@ void lane_kept(struct lane *l, const struct lane_kept *k,
                uint64_t now_ms); /* floor, pending definition, hold, give back, requests */
 void lane_drain(struct lane *l); /* send nothing new, settle what is in flight (at most ok_timeout),
                                     then want WANT_CLOSE */
-bool lane_drained(const struct lane *l); /* nothing in flight, link closed */
+/* Asked to give back or drain, and done: nothing in flight, link closed, everything committed. */
+bool lane_drained(const struct lane *l);
 
 /* ---- commits ---- */
-bool lane_dirty(const struct lane *l);  /* something to commit, and none is under way */
-bool lane_urgent(const struct lane *l); /* a want waits for it (commit_first, or 1,024 exceptions or
-                                           rows pending) */
+bool lane_dirty(const struct lane *l); /* something to commit, and none is under way */
+/* A want waits for the commit: a suspect's attempt, a full list of rows, a new definition, the end
+ * of a drain. Then
+ * commit at once. */
+bool lane_urgent(const struct lane *l);
 /* Fills `out` with a snapshot, with the next sequence number (the same one and the same content
  * when the last was not answered). Arrays are the lane's and valid until lane_commit_end. `paths`
  * and `delivered` since the last are included. */
 void lane_commit_begin(struct lane *l, struct lane_commit *out);
 /* `r` NULL: no answer came (unknown or not sent): the same commit is begun again next time.
- * COMMIT_STALE: returns false: the lane is lost; drop link and lane at once. */
-bool lane_commit_end(struct lane *l, const struct lane_committed *r, uint64_t now_ms);
+ * False for COMMIT_STALE (another owns it) and COMMIT_INVALID (a bug of ours): the lane is lost;
+ * drop link and lane at once. */
+bool lane_commit_end(struct lane *l, const struct lane_committed *r);
 
 /* ---- looking at it ---- */
 uint32_t lane_number(const struct lane *l);
 uint64_t lane_epoch(const struct lane *l);
 const struct definition *lane_definition(const struct lane *l); /* in force for the next position */
+/* Whether `pos` was let through by the definition that held when it was first taken up: what
+ * route_event must know, because exceptions keep theirs when the definition changes. */
+bool lane_admitted(const struct lane *l, uint64_t pos);
 void lane_live_state(const struct lane *l, uint64_t now_ms, struct lane_live *out);
 void lane_count_path(struct lane *l, const struct path_stat *delta,
                      uint64_t now_ms); /* adds to the paths of the next commit; IPv6 failures and

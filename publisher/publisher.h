@@ -7,26 +7,32 @@
 
 struct publisher;
 
+/* All of it is copied. */
 struct publisher_options {
     const struct definition
-        *relays; /* put in force at start (queue define), retried until the queue is there */
-    size_t relays_len;
-    uint32_t routes;           /* bits: which routes it serves */
-    struct lane_limits limits; /* defaults; window and rate of a definition lower them */
+        *relays;       /* put in force at start (queue define), retried until the queue is there */
+    size_t relays_len; /* 0: the queue keeps the list it has */
+    uint32_t routes;   /* bits: which routes it serves */
+    struct lane_limits limits; /* defaults; window and rate of a definition lower them. can_auth and
+                                  demote_… are filled in from the below */
     uint32_t race_delay_ms;    /* 0: auto (300 direct, learned over Tor later; 300 until then) */
     uint32_t demote_after;
     uint64_t demote_for_ms, connect_timeout_ms;
-    const char *auth_key_file; /* empty: none */
+    const char *auth_key_file; /* empty or NULL: none */
+    bool keys_may_be_readable; /* by others: in a container a secret keeps its host's mode */
     const struct socks_ports
         *socks;          /* NULL: no tor; lanes with route tor then wait with a clear error */
     const char *ca_file; /* NULL: the system's */
     size_t cache_max;    /* bytes of events in the feed's cache */
 };
 
+/* Starts. The queue stays the caller's and has no other follower; its calls should time out well
+ * before a lease's term does (3 s). ERR_INVALID, ERR_NOT_FOUND, ERR_IO: a key file named by the
+ * options; `p` says which. */
 MUST_USE enum err publisher_new(uv_loop_t *loop, struct queue *q, const struct publisher_options *o,
                                 struct publisher **out, struct problem *p);
 /* Stops leasing, settles what is in flight within ok_timeout, commits, gives its lanes back, frees;
- * `fn` last. The queue stays the caller's. */
+ * `fn` last. When the queue is out of reach it is given up a few seconds later. */
 void publisher_drain(struct publisher *p, void (*fn)(void *arg), void *arg);
 
 #endif

@@ -22,6 +22,7 @@ struct broker_options {
     struct store_options store;
     const char *url;                  /* zmq+ipc://… to listen on */
     const struct broker_clock *clock; /* NULL: the machine's */
+    bool by_hand; /* for tests: nothing happens in time but by broker_housekeep; beats go on */
     void (*on_fatal)(
         void *arg,
         enum err e); /* a commit failed: nothing was acknowledged; the process must end */
@@ -35,5 +36,12 @@ MUST_USE enum err broker_new(uv_loop_t *loop, const struct broker_options *o, st
 /* Takes no new requests, answers what it has, closes sockets and store, frees; `fn` is called last.
  */
 void broker_close(struct broker *b, void (*fn)(void *arg), void *arg);
+
+/* For tests: what the broker does by itself in time (expiry of leases, housekeeping), done now and
+ * to its end. */
+void broker_housekeep(struct broker *b);
+/* For tests: the next `count` events are not told to followers, as a slow subscriber misses them.
+ */
+void broker_lose_tail(struct broker *b, unsigned count);
 
 #endif

@@ -266,6 +266,9 @@ struct lane_commit {
     uint64_t seq; /* 1, 2, 3 … per epoch, no gaps; one seen before changes nothing and is answered
                      as it was */
     uint64_t position; /* never falls, never beyond the head */
+    uint64_t floor;    /* the last one the holder heard of, in lane_kept or in an answer (or the
+                          grant's position): what the queue gave up up to there the holder did not
+                          settle. What it gave up above, the holder settled not knowing of it */
     const struct exception
         *exceptions; /* all of them, ascending by position, all at or below `position` */
     size_t exceptions_len;
@@ -274,8 +277,8 @@ struct lane_commit {
     const uint64_t *rows_removed;
     size_t rows_removed_len;
     uint64_t requests_taken;     /* up to this number; 0 for none */
-    uint32_t definition_version; /* in force above `position`'s previous value; switches when it is
-                                    the pending one */
+    uint32_t definition_version; /* the one in force, or a pending one: that takes force above
+                                    `position` */
     uint32_t stalls;             /* 0 when there was progress */
     uint64_t delivered;          /* since the last commit, for counters */
     struct learned learned;

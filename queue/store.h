@@ -29,7 +29,10 @@ struct store_options {
  * answered. */
 MUST_USE enum err store_open(const struct store_options *o, int64_t now_ms, struct store **out,
                              struct problem *p);
+/* NULL is fine. A turn that is open is given up. */
 void store_close(struct store *s);
+/* What the last ERR_IO or ERR_CORRUPT was about, in one line. Empty when there was none. */
+const char *store_problem(const struct store *s);
 
 MUST_USE enum err store_begin(struct store *s);
 /* Durable when it returns ERR_NONE (mdb_txn_commit with sync). Any error is fatal for the process.
@@ -39,8 +42,8 @@ MUST_USE enum err store_commit(struct store *s);
 void store_abort(struct store *s);
 
 /* One append. ERR_NO_LANES, ERR_FILTERED, ERR_FULL, ERR_NO_SPACE leave nothing changed, `why` says
- * it in words fit for an OK message. `tail` (may be NULL) gets what the tail must tell; its arrays
- * are the store's, valid until the next call. */
+ * it in words fit for an OK message. `tail` (may be NULL) gets what the tail must tell, all zero
+ * when nothing was added; its arrays are the store's, valid until the next call. */
 MUST_USE enum err store_append(struct store *s, struct event *ev, int64_t now_ms,
                                struct append_result *r, struct queue_tail *tail,
                                struct problem *why);
@@ -67,13 +70,17 @@ struct store_lane {
     uint8_t holder[PUBLISHER_ID_LEN];
     uint64_t epoch;
 };
+/* Fills at most `max` and returns how many there are. The route is that of the newest definition,
+ * in force or not. */
 size_t store_lanes(struct store *s, struct store_lane *out, size_t max);
 /* A new epoch for a new holder; counts a stall when the last holder made no progress. Fills `out`:
- * its arrays are the store's, valid until the next call. */
+ * its arrays are the store's, valid until the next call. ERR_NOT_FOUND: no such lane, or retired.
+ */
 MUST_USE enum err store_grant(struct store *s, uint32_t lane,
                               const uint8_t holder[PUBLISHER_ID_LEN], const char *holder_name,
                               int64_t now_ms, struct lane_grant *out);
-/* The holder gave it back, or its term ended: nobody holds it. The epoch stays. */
+/* The holder gave it back, or its term ended: nobody holds it. The epoch stays. Nothing happens
+ * when the epoch is not the lane's (any more). */
 MUST_USE enum err store_release(struct store *s, uint32_t lane, uint64_t epoch);
 /* News for a lane that stays. Arrays and pointers are the store's, valid until the next call.
  * ERR_STALE when the epoch is not the lane's. */
@@ -83,8 +90,8 @@ MUST_USE enum err store_kept(struct store *s, uint32_t lane, uint64_t epoch, str
 MUST_USE enum err store_lane_commit(struct store *s, const struct lane_commit *c, int64_t now_ms,
                                     struct lane_committed *out);
 
-/* live and publisher are left for the broker to fill; arrays are the store's, valid until the next
- * call. */
+/* live is left for the broker to fill, and publisher is what the last grant was told; arrays are
+ * the store's, valid until the next call. */
 MUST_USE enum err store_depth(struct store *s, int64_t now_ms, struct queue_depth *out);
 MUST_USE enum err store_receipt(struct store *s, const uint8_t id[EVENT_ID_LEN],
                                 struct queue_receipt *out);

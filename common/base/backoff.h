@@ -1,5 +1,5 @@
-/* Exponential backoff with full jitter: a random wait between 0 and min·2^failures, capped. Pure.
- */
+/* Exponential backoff with jitter: a random wait up to a ceiling that doubles with each failure,
+ * from min_ms up to max_ms. Pure. */
 #ifndef VOLLEY_BASE_BACKOFF_H
 #define VOLLEY_BASE_BACKOFF_H
 

@@ -7,7 +7,8 @@
 
 void buf_init(struct buf *b, size_t max)
 {
-    *b = (struct buf){.max = max};
+    /* The terminator must be counted too. */
+    *b = (struct buf){.max = max < SIZE_MAX ? max : SIZE_MAX - 1};
 }
 
 void buf_fini(struct buf *b)
@@ -21,17 +22,20 @@ void buf_clear(struct buf *b)
     b->len = 0;
 }
 
-/* One byte more than asked for is always there, for buf_str's terminator. */
+/* One byte more than asked for is always there, for buf_str's terminator; and no more than that
+ * beyond the maximum. */
 enum err buf_reserve(struct buf *b, size_t len)
 {
-    if (len > b->max - b->len)
+    if (b->len > b->max || len > b->max - b->len)
         return ERR_TOO_BIG;
     size_t need = b->len + len + 1;
     if (need <= b->cap)
         return ERR_NONE;
     size_t cap = b->cap < 64 ? 64 : b->cap;
     while (cap < need)
-        cap *= 2;
+        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    if (cap > b->max)
+        cap = b->max + 1;
     b->data = mem_grow(b->data, cap);
     b->cap = cap;
     return ERR_NONE;

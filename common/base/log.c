@@ -2,6 +2,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_LEN 4096
+#define LINE_LEN_MAX  4096
+#define VALUE_LEN_MAX 1024
+/* Room that is kept for the end of a line: "…", a quote, a brace and the newline. */
+#define TAIL_LEN 8
+/* A fact is begun only when there is room for its punctuation and a number. */
+#define FACT_LEN_MIN 32
 
 static enum log_level least = LOG_INFO;
 static enum log_format form = LOG_TEXT;
@@ -31,32 +37,69 @@ bool log_on(enum log_level level)
     return level >= least;
 }
 
-/* A push that fails is a line that grew too long: it is cut there, as the caller can't mend it. */
-static void put(struct buf *b, const char *s)
+static bool fits(const struct buf *b, size_t len)
 {
-    if (buf_add_str(b, s) != ERR_NONE)
-        b->max = b->len;
+    return b->len + len + TAIL_LEN <= LINE_LEN_MAX;
 }
 
+static void put_bytes(struct buf *b, const char *s, size_t len)
+{
+    if (buf_add(b, s, len) != ERR_NONE)
+        die("a log line outgrew its limit");
+}
+
+/* A piece that does not fit is left out, as the caller can't mend it. */
+static void put(struct buf *b, const char *s)
+{
+    if (fits(b, strlen(s)))
+        put_bytes(b, s, strlen(s));
+}
+
+/* One character of a value, made harmless: `*taken` is what it was in `s`, the result what to
+ * write. Controls (C1 too: terminals obey them) become \u00xx, what is not UTF-8 becomes U+FFFD. */
+static const char *escape(const char *s, const char *end, char text[8], size_t *taken)
+{
+    unsigned char c = (unsigned char)*s;
+    *taken = utf8_len(s, end);
+    if (*taken == 0) {
+        *taken = 1;
+        return "\xef\xbf\xbd";
+    }
+    if (c == '"' || c == '\\')
+        (void)snprintf(text, 8, "\\%c", c);
+    else if (c < 0x20 || c == 0x7f)
+        (void)snprintf(text, 8, "\\u%04x", c);
+    else if (c == 0xc2 && (unsigned char)s[1] < 0xa0)
+        (void)snprintf(text, 8, "\\u%04x", (unsigned char)s[1]);
+    else
+        (void)snprintf(text, 8, "%.*s", (int)*taken, s);
+    return text;
+}
+
+/* What is too long ends in "…": in a value of its own length, or at the end of the line. */
 static void put_escaped(struct buf *b, const char *s)
 {
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
-        char text[8] = {*s, '\0'};
-        if (c == '"' || c == '\\')
-            (void)snprintf(text, sizeof text, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            (void)snprintf(text, sizeof text, "\\u%04x", c);
-        put(b, text);
+    const char *end = s + strlen(s);
+    size_t start = b->len, taken;
+    for (; s < end; s += taken) {
+        char text[8];
+        const char *out = escape(s, end, text, &taken);
+        if (!fits(b, strlen(out)) || b->len - start + strlen(out) > VALUE_LEN_MAX) {
+            put_bytes(b, "…", strlen("…"));
+            return;
+        }
+        put_bytes(b, out, strlen(out));
     }
 }
 
+/* Needs no quotes: short printable ASCII without what quotes are for. */
 static bool plain(const char *s)
 {
-    for (const char *at = s; *at != '\0'; at++)
-        if ((unsigned char)*at <= 0x20 || *at == 0x7f || strchr("\"\\=", *at) != NULL)
+    const char *at = s;
+    for (; *at != '\0' && at - s <= VALUE_LEN_MAX; at++)
+        if (*at <= ' ' || *at >= 0x7f || strchr("\"\\=", *at) != NULL)
             return false;
-    return *s != '\0';
+    return at > s && at - s <= VALUE_LEN_MAX;
 }
 
 static void put_value(struct buf *b, const struct log_fact *f)
@@ -65,12 +108,12 @@ static void put_value(struct buf *b, const struct log_fact *f)
     if (f->s == NULL) {
         (void)snprintf(number, sizeof number, "%" PRId64, f->i);
         put(b, number);
-    } else if (form != LOG_JSON && plain(f->s)) {
+    } else if (form != LOG_JSON && plain(f->s) && fits(b, strlen(f->s))) {
         put(b, f->s);
     } else {
-        put(b, "\"");
+        put_bytes(b, "\"", 1);
         put_escaped(b, f->s);
-        put(b, "\"");
+        put_bytes(b, "\"", 1);
     }
 }
 
@@ -122,16 +165,17 @@ void log_write(enum log_level level, const char *message, const struct log_fact 
                size_t facts_len)
 {
     struct buf b;
-    buf_init(&b, LINE_MAX_LEN);
+    buf_init(&b, LINE_LEN_MAX);
     put_head(&b, level, message);
-    for (size_t i = 0; i < facts_len; i++) {
+    for (size_t i = 0; i < facts_len && fits(&b, strlen(facts[i].name) + FACT_LEN_MIN); i++) {
         put(&b, form == LOG_JSON ? ",\"" : " ");
         put(&b, facts[i].name);
         put(&b, form == LOG_JSON ? "\":" : "=");
         put_value(&b, &facts[i]);
     }
-    b.max = LINE_MAX_LEN + 2;
-    put(&b, form == LOG_JSON ? "}\n" : "\n");
+    if (form == LOG_JSON)
+        put_bytes(&b, "}", 1);
+    put_bytes(&b, "\n", 1);
     ssize_t n;
     do
         n = write(STDERR_FILENO, b.data, b.len);

@@ -50,7 +50,8 @@ void pack_i64(struct pack *p, int64_t v)
 void pack_bytes(struct pack *p, const void *data, size_t len)
 {
     if (len > UINT32_MAX) {
-        p->err = ERR_TOO_BIG;
+        if (p->err == ERR_NONE)
+            p->err = ERR_TOO_BIG;
         return;
     }
     pack_u32(p, (uint32_t)len);
@@ -69,7 +70,8 @@ enum err pack_end(const struct pack *p)
 
 void unpack_init(struct unpack *u, const void *data, size_t len)
 {
-    *u = (struct unpack){.p = data, .end = (const uint8_t *)data + len};
+    const uint8_t *start = data != NULL ? data : (const uint8_t *)"";
+    *u = (struct unpack){.p = start, .end = start + len};
 }
 
 static const uint8_t *take(struct unpack *u, size_t len)

@@ -30,7 +30,7 @@ struct definition {
 /* Whether an event of this kind goes to this lane at all: kinds, except_kinds, private kinds, 22242
  * never. */
 bool definition_allows(const struct definition *d, uint32_t kind);
-/* Same in everything that decides: URL, route, family, filters, limits, flags. */
+/* Same in everything that is said, the name too. */
 bool definition_equal(const struct definition *a, const struct definition *b);
 void definition_pack(struct pack *p, const struct definition *d);
 /* Bad input marks `u` bad; every enum and count is checked. */

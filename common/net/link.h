@@ -43,18 +43,25 @@ struct link_request {
     bool ipv4_first;                 /* demoted: IPv6 gets no head start */
     uint32_t race_delay_ms;          /* the head start of the first family */
     uint32_t timeout_ms;             /* for the whole: connect, TLS, handshake */
-    const struct socks_ports *socks; /* ROUTE_TOR, or a SOCKS proxy for direct: NULL */
-    const char *socks_user;          /* isolates circuits; NULL: none */
+    const struct socks_ports *socks; /* ROUTE_TOR: where it leaves; NULL fails. ROUTE_DIRECT never
+                                        uses one. Copied, as the rest */
+    const char *socks_user;          /* isolates circuits; NULL: none. At most 255 bytes */
 };
 
-/* One family's try, for statistics: told for each that was started. */
+#define LINK_ADDRESS_SIZE 46
+
+/* One family's try, for statistics: told for each that was started, and once, with text, when none
+ * could be. */
 struct link_try {
     enum family family;
     enum err err; /* ERR_NONE: completed. ERR_CLOSED: given up because the other won */
-    uint64_t connect_us, tls_us, websocket_us; /* duration of each phase, 0 when not reached */
-    int http_status;                           /* ERR_HTTP */
-    uint32_t retry_after_ms;                   /* from Retry-After, 0 when none */
-    char text[160];                            /* what went wrong, in words */
+    uint64_t dns_us, connect_us, tls_us,
+        websocket_us;                /* duration of each phase, 0 when not reached;
+                                        by SOCKS connect includes the name */
+    int http_status;                 /* ERR_HTTP */
+    uint32_t retry_after_ms;         /* from Retry-After, 0 when none */
+    char address[LINK_ADDRESS_SIZE]; /* route direct: where it connected to, or "" */
+    char text[160];                  /* what went wrong, in words ("connect: connection refused") */
 };
 
 struct link;
@@ -69,14 +76,22 @@ struct link_result {
 };
 typedef void link_fn(void *arg, const struct link_result *r);
 
-/* Starts; `fn` is called once, later, unless link_cancel comes first. */
+/* Which families race: those that `mode` allows and the host can have. An address only its own; an
+ * onion service is one try, FAMILY_ONION, by route tor alone. By SOCKS each family needs its port;
+ * where only `any` is known, one try of FAMILY_NONE (an address: its family), unless `mode` asks
+ * for one: then it fails, as nothing could keep that.
+ *
+ * Starts; `fn` is called once, later, unless link_cancel comes first. Either may be used from
+ * inside any callback. `o` is gone when `fn` or link_cancel returns. */
 struct link_open *link_open(struct dialer *d, const struct link_request *r, link_fn *fn, void *arg);
 void link_cancel(struct link_open *o);
 
-/* The stream, for struct websocket_io: bytes moved, 0 would block, -1 error, recv -2 end. */
+/* The stream, for struct websocket_io (`link` is its arg): bytes moved, 0 would block, -1 error,
+ * recv -2 end. SIGPIPE must be ignored by the process. */
 ssize_t link_send(void *link, const uint8_t *data, size_t len);
 ssize_t link_recv(void *link, uint8_t *data, size_t len);
-/* For uv_poll; the link keeps owning it. Data may be waiting inside TLS: read until it blocks. */
+/* For uv_poll, which is closed before the link; the link keeps owning the descriptor. Data may be
+ * waiting inside TLS: read until it blocks, the first time without waiting for the descriptor. */
 int link_fd(const struct link *l);
 void link_close(struct link *l);
 

@@ -25,9 +25,14 @@ struct websocket_io {
     void *arg;
 };
 
+#define WEBSOCKET_QUEUE_MIN   1024u
+#define WEBSOCKET_PRELOAD_MAX 65536u
+
 struct websocket_limits {
     size_t message_max; /* a longer one is answered with close 1009 */
-    size_t queue_max;   /* bytes waiting to be sent; more is ERR_FULL */
+    size_t queue_max;   /* bytes waiting to be sent, frames' headers and control frames included;
+                           more is ERR_FULL. At least WEBSOCKET_QUEUE_MIN. 262 of them are kept
+                           free for a pong and a close */
 };
 
 struct websocket;
@@ -36,29 +41,37 @@ struct websocket *websocket_new(enum websocket_role role, const struct websocket
                                 const struct websocket_limits *l);
 void websocket_free(struct websocket *ws);
 
-/* Bytes that were read together with the handshake: consumed before the stream. */
+/* Bytes that were read together with the handshake: consumed before the stream. Call websocket_read
+ * soon: nobody else will be woken for them. ERR_TOO_BIG beyond WEBSOCKET_PRELOAD_MAX. */
 MUST_USE enum err websocket_preload(struct websocket *ws, const void *data, size_t len);
 
 /* Reads until the stream blocks, but at most about `budget` bytes. ERR_NONE: go on when readable
- * (or at once when the budget was used up: see websocket_pending). ERR_CLOSED: the peer sent close
- * or ended the stream. ERR_PROTOCOL, ERR_TOO_BIG: a close frame with the right code is queued.
- * ERR_IO. */
+ * (or at once when the budget was used up: see websocket_pending). ERR_AGAIN: on_text said stop.
+ * ERR_CLOSED: the peer sent close (the answer is queued: flush it) or ended the stream.
+ * ERR_PROTOCOL, ERR_TOO_BIG: a close frame with the right code is queued (1002, 1003 for binary,
+ * 1007 for bad UTF-8; 1009). ERR_IO. All but the first two are final: each later call says the
+ * same. Pongs may have been queued: flush after reading. */
 MUST_USE enum err websocket_read(struct websocket *ws, size_t budget);
 /* Bytes were left unread when the budget ran out: call websocket_read again without waiting. */
 bool websocket_pending(const struct websocket *ws);
 
 /* Queues one text frame (copied, masked when client). ERR_FULL when queue_max would be passed;
- * ERR_CLOSED after a close. */
+ * ERR_TOO_BIG when even an empty queue could not take it; ERR_CLOSED after a close. */
 MUST_USE enum err websocket_send_text(struct websocket *ws, const char *text, size_t len);
 MUST_USE enum err websocket_ping(struct websocket *ws);
-/* Queues a close frame; nothing can be sent after it. */
+/* Queues a close frame; nothing can be sent after it, but reading goes on. A second one does
+ * nothing. Code 0: none. `reason` may be NULL and is cut at 123 bytes. */
 void websocket_close(struct websocket *ws, uint16_t code, const char *reason);
 
-/* Writes what is queued, as much as the stream takes. ERR_AGAIN: some is left, wait for writable.
- * ERR_IO, ERR_CLOSED. */
+/* Writes what is queued, as much as the stream takes. ERR_NONE: all of it. ERR_AGAIN: some is left,
+ * wait for writable. ERR_CLOSED: all of it, and our close frame was the last: the stream may be
+ * closed (or the peer's answer be awaited for a while). ERR_IO. */
 MUST_USE enum err websocket_flush(struct websocket *ws);
 size_t websocket_queued_len(const struct websocket *ws);
-/* The code of the peer's close frame, 0 when none came (RFC 6455, 7.4). */
+/* Payload bytes of a data message that has begun and not ended yet; control frames don't count. */
+size_t websocket_partial_len(const struct websocket *ws);
+/* The code of the peer's close frame, 0 when none came, 1005 when it held no code (RFC 6455, 7.4).
+ */
 uint16_t websocket_close_code(const struct websocket *ws);
 
 #endif

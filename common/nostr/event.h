@@ -49,6 +49,10 @@ MUST_USE enum err event_parse(struct json_span json, size_t max_len, struct even
  * thread: reads the event only. */
 MUST_USE enum err event_verify(const struct event *ev, struct problem *p);
 
+/* The signature alone (BIP-340). ERR_INVALID when it, or the key, is not good. From any thread. */
+MUST_USE enum err event_check_sig(const uint8_t pubkey[32], const uint8_t id[32],
+                                  const uint8_t sig[64]);
+
 struct event *event_ref(struct event *ev);
 /* NULL is fine. */
 void event_unref(struct event *ev);

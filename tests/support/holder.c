@@ -50,6 +50,7 @@ static void add(struct holder *h, const struct lane_grant *g)
                              .epoch = g->epoch,
                              .start = g->start,
                              .position = g->position,
+                             .floor = g->position,
                              .version = g->definition_version,
                              .live = {.state = LANE_OPEN, .since_ms = RIG_WALL_MS}};
 }
@@ -101,6 +102,7 @@ struct lane_commit holder_next(struct holder *h, uint32_t lane, uint64_t positio
                                 .epoch = l->epoch,
                                 .seq = l->seq + 1,
                                 .position = position,
+                                .floor = l->floor,
                                 .definition_version = l->version};
 }
 
@@ -115,6 +117,8 @@ struct lane_committed holder_commit(struct rig *r, struct holder *h, const struc
     if (out.status == COMMIT_DONE && l && l->epoch == c->epoch) {
         l->seq = c->seq;
         l->position = out.position;
+        if (out.position > c->position)
+            l->floor = out.position;
         l->version = c->definition_version;
     }
     answer_free(&a);

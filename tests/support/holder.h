@@ -10,6 +10,7 @@
 struct holder_lane {
     uint32_t lane;
     uint64_t epoch, seq, start, position;
+    uint64_t floor; /* the last one it heard of */
     uint32_t version;
     bool asked; /* to give it back */
     bool gives; /* tells so with the next call */

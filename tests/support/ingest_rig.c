@@ -102,6 +102,21 @@ void ingest_rig_pass(struct ingest_rig *r, uint64_t ms)
     spin_turns(&r->loop, 4);
 }
 
+static void on_beat(uv_timer_t *timer)
+{
+    (void)timer; /* it only wakes the loop, so that `done` is asked again */
+}
+
+void ingest_rig_await(struct ingest_rig *r, bool (*done)(void *arg), void *arg, const char *what)
+{
+    uv_timer_t *beat = mem_zero(1, sizeof *beat);
+
+    (void)uv_timer_init(&r->loop, beat);
+    (void)uv_timer_start(beat, on_beat, 2, 2);
+    spin_until(&r->loop, done, arg, what);
+    uv_close((uv_handle_t *)beat, (uv_close_cb)free);
+}
+
 struct ws_client *ingest_rig_client(struct ingest_rig *r)
 {
     struct ws_client *c =
@@ -169,7 +184,7 @@ static bool has_appends(void *arg)
 
 void await_appends(struct ingest_rig *r, unsigned count)
 {
-    spin_until(&r->loop, has_appends, &(struct count){r, count}, "appends");
+    ingest_rig_await(r, has_appends, &(struct count){r, count}, "appends");
 }
 
 size_t count_sessions(const struct ingest_rig *r)
@@ -189,7 +204,18 @@ static bool has_sessions(void *arg)
 
 void await_sessions(struct ingest_rig *r, size_t count)
 {
-    spin_until(&r->loop, has_sessions, &(struct count){r, count}, "sessions to come or go");
+    ingest_rig_await(r, has_sessions, &(struct count){r, count}, "sessions to come or go");
+}
+
+static bool has_connections(void *arg)
+{
+    const struct count *c = arg;
+    return c->r->i->peers.connections_len == c->wanted;
+}
+
+void await_connections(struct ingest_rig *r, size_t count)
+{
+    ingest_rig_await(r, has_connections, &(struct count){r, count}, "connections to come or go");
 }
 
 struct event *signed_note(unsigned number)

@@ -33,6 +33,10 @@ void ingest_rig_drained(struct ingest_rig *r);
 /* Time passes. */
 void ingest_rig_pass(struct ingest_rig *r, uint64_t ms);
 
+/* Waits for something that no event of the loop tells of, such as a change in ingest's own state.
+ */
+void ingest_rig_await(struct ingest_rig *r, bool (*done)(void *arg), void *arg, const char *what);
+
 /* A client whose handshake went well. */
 struct ws_client *ingest_rig_client(struct ingest_rig *r);
 /* Sends ["EVENT",…]. */
@@ -46,6 +50,8 @@ void expect_start(struct ws_client *c, const char *start);
 void await_appends(struct ingest_rig *r, unsigned count);
 /* Waits until so many sessions live. */
 void await_sessions(struct ingest_rig *r, size_t count);
+/* Waits until there are so many connections, websockets or not. */
+void await_connections(struct ingest_rig *r, size_t count);
 size_t count_sessions(const struct ingest_rig *r);
 /* The n-th note of a seeded series, signed; the caller's reference. */
 struct event *signed_note(unsigned number);

@@ -2,6 +2,7 @@
 
 #include "queue/model.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +51,91 @@ static void model_lose(struct rig *r, unsigned count)
     model_lose_tail(r->q, count);
 }
 
+/* ---- the embedded broker, through its ZeroMQ client ---- */
+
+static void on_fatal(void *arg, enum err e)
+{
+    (void)arg;
+    die("the broker gave up: %s", err_name(e));
+}
+
+static void on_broker_closed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void broker_up(struct rig *r)
+{
+    struct problem p = {0};
+    char dir[sizeof r->dir + 8];
+    (void)snprintf(dir, sizeof dir, "%s/data", r->dir);
+    struct broker_options o = {.store = {.dir = dir,
+                                         .retention_ms = r->options.retention_ms,
+                                         .max_bytes = r->options.max_bytes,
+                                         .failed_max = r->options.failed_max},
+                               .url = r->url,
+                               .clock = &r->clock,
+                               .by_hand = true,
+                               .on_fatal = on_fatal};
+    if (broker_new(&r->loop, &o, &r->broker, &p) != ERR_NONE)
+        die("no broker: %s", p.text);
+}
+
+static void broker_down(struct rig *r)
+{
+    bool closed = false;
+    broker_close(r->broker, on_broker_closed, &closed);
+    run_until(&r->loop, &closed, "the broker's end");
+    r->broker = NULL;
+}
+
+static void broker_start(struct rig *r)
+{
+    struct problem p = {0};
+    const char *tmp = getenv("TMPDIR");
+    (void)snprintf(r->dir, sizeof r->dir, "%s/volley-rig-XXXXXX", tmp ? tmp : P_tmpdir);
+    if (!mkdtemp(r->dir))
+        die("no directory like %s", r->dir);
+    (void)snprintf(r->url, sizeof r->url, "zmq+ipc://%s/queue.sock", r->dir);
+    broker_up(r);
+    struct queue_options o = {.url = r->url};
+    if (queue_open(&r->loop, &o, &r->q, &p) != ERR_NONE)
+        die("no client: %s", p.text);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
+static void broker_stop(struct rig *r)
+{
+    ask_close(&r->loop, r->q);
+    broker_down(r);
+    if (nftw(r->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
+        die("%s can't be removed", r->dir);
+}
+
+static void broker_again(struct rig *r)
+{
+    broker_down(r);
+    broker_up(r);
+}
+
+static void broker_house(struct rig *r)
+{
+    broker_housekeep(r->broker);
+}
+
+static void broker_lose(struct rig *r, unsigned count)
+{
+    broker_lose_tail(r->broker, count);
+}
+
 const struct backend backends[] = {
     {"model", model_start, model_stop, model_again, model_house, model_lose},
+    {"broker", broker_start, broker_stop, broker_again, broker_house, broker_lose},
 };
 const size_t backends_len = COUNT_OF(backends);
 

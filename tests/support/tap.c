@@ -137,6 +137,21 @@ static void tap_lease(struct queue *q, const struct lease_call *call, queue_leas
     tap_of(q)->inner->ops->lease(tap_of(q)->inner, call, fn, arg);
 }
 
+struct losing {
+    queue_commit_fn *fn;
+    void *arg;
+};
+
+static void on_lost_commit(void *arg, enum err e, const struct lane_committed *lanes, size_t len)
+{
+    struct losing *l = arg;
+    (void)e;
+    (void)lanes;
+    (void)len;
+    l->fn(l->arg, ERR_UNKNOWN, NULL, 0);
+    free(l);
+}
+
 static void tap_commit(struct queue *q, const struct lane_commit *lanes, size_t len,
                        queue_commit_fn *fn, void *arg)
 {
@@ -144,6 +159,13 @@ static void tap_commit(struct queue *q, const struct lane_commit *lanes, size_t 
         return;
     tap_of(q)->commits++;
     tap_of(q)->commit_lanes += (unsigned)len;
+    if (tap_of(q)->lose_commits > 0) {
+        struct losing *l = mem_new(sizeof *l);
+        *l = (struct losing){fn, arg};
+        tap_of(q)->lose_commits--;
+        tap_of(q)->inner->ops->commit(tap_of(q)->inner, lanes, len, on_lost_commit, l);
+        return;
+    }
     tap_of(q)->inner->ops->commit(tap_of(q)->inner, lanes, len, fn, arg);
 }
 

@@ -14,6 +14,7 @@ struct tap {
     unsigned reads, positions_read; /* answered so far */
     unsigned fail_reads;            /* so many next reads end with ERR_UNKNOWN */
     unsigned fail_others;           /* so many next leases, commits and defines end so, unsent */
+    unsigned lose_commits;          /* so many next commits are made, but their answers lost */
     unsigned leases, commits, commit_lanes; /* calls passed on */
     bool hold;                              /* answers of reads wait for tap_let_go */
     void (*before_answer)(void *arg);

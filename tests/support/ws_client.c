@@ -93,6 +93,7 @@ static void end(struct ws_client *c)
     if (c->ws != NULL)
         c->close_code = websocket_close_code(c->ws);
     c->state = WS_CLIENT_ENDED;
+    (void)shutdown(c->fd, SHUT_WR);
     poll_again(c);
 }
 

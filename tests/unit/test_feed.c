@@ -204,7 +204,7 @@ static void an_event_is_read_once_for_all_who_move_together(void **state)
     append_notes(room, 1000, 100);
     start_feed(room, BIG_CACHE);
     for (unsigned i = 0; i < READERS_MAX; i++)
-        add_reader(room, 1, 1000, i * 7); /* 0: as fast as possible */
+        add_reader(room, 1, 1000, i * 70); /* 0: as fast as possible */
     see_head(room);
     spin_until(&room->loop, all_read, room, "reading");
     assert_int_equal(room->tap.positions_read, 1000);

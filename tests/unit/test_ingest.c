@@ -359,7 +359,7 @@ static void a_ping_is_answered_with_its_words(void **state)
     ws_frame(&b, 0x89, "volley", 6);
     ws_client_deafen(c, true);
     send_frames(c, &b);
-    spin_until(&rig.loop, has_bytes, &c->fd, "a pong");
+    ingest_rig_await(&rig, has_bytes, &c->fd, "a pong");
     assert_int_equal(recv(c->fd, data, sizeof data, 0), 8);
     assert_memory_equal(data, "\x8a\x06volley", 8);
     buf_fini(&b);

@@ -160,7 +160,8 @@ static const struct {
     {"wss://a;b", ""},
     {"wss://192.168.1.256", "valid name"},
     {"wss://1.2.3.4.5", "valid name"},
-    {"wss://a\xff.example", ""},
+    {"wss://a\xff.example", "IDN"},
+    {"wss://\xe2\x80\xa8.example", "IDN"},
     {"wss://[::1", ""},
     {"wss://[1.2.3.4]", ""},
     {"wss://[::g]", ""},
@@ -209,6 +210,8 @@ static void lengths_are_bounded(void **state)
         for (size_t i = 0; i < len; i++)
             text[i] = i % 64 == 63 && i + 1 < len ? '.' : 'a';
         text[len] = '\0';
+        if (len % 64 == 0) /* its last label has 64 characters */
+            continue;
         assert_int_equal(relay_url_parse(text, &u, &p), len <= 253 ? ERR_NONE : ERR_INVALID);
     }
     char label[] = "wss://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example";

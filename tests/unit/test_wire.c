@@ -66,6 +66,7 @@ static const struct lane_commit commits[] = {{.lane = 3,
                                               .epoch = 9,
                                               .seq = 2,
                                               .position = 100,
+                                              .floor = 17,
                                               .exceptions = exceptions,
                                               .exceptions_len = 2,
                                               .rows_added = rows,
@@ -302,6 +303,7 @@ static void commits_keep_every_field(void **state)
     assert_int_equal(c->epoch, 9);
     assert_int_equal(c->seq, 2);
     assert_int_equal(c->position, 100);
+    assert_int_equal(c->floor, 17);
     assert_int_equal(c->exceptions_len, 2);
     assert_memory_equal(c->exceptions, exceptions, sizeof exceptions);
     assert_int_equal(c->rows_added_len, 2);

@@ -1,0 +1,71 @@
+#include "common/net/race.h"
+
+void race_init(struct race *r, const struct race_rules *rules, uint64_t now_ms)
+{
+    *r = (struct race){.rules = *rules, .started_ms = now_ms};
+    if (rules->mode == MODE_IPV4)
+        r->ipv6 = RACER_UNUSED;
+    if (rules->mode == MODE_IPV6)
+        r->ipv4 = RACER_UNUSED;
+}
+
+static enum race_lane_state *lane(struct race *r, enum family f)
+{
+    return f == FAMILY_IPV6 ? &r->ipv6 : &r->ipv4;
+}
+
+void race_started(struct race *r, enum family f)
+{
+    *lane(r, f) = RACER_RUNNING;
+}
+
+void race_completed(struct race *r, enum family f, uint64_t now_ms)
+{
+    if (r->ipv6 != RACER_WON && r->ipv4 != RACER_WON)
+        r->completed_ms = now_ms;
+    *lane(r, f) = RACER_WON;
+}
+
+void race_failed(struct race *r, enum family f)
+{
+    *lane(r, f) = RACER_FAILED;
+}
+
+static struct race_step step(enum race_do what, enum family f, uint64_t at_ms)
+{
+    return (struct race_step){.what = what, .family = f, .at_ms = at_ms};
+}
+
+/* One has completed, perhaps both. */
+static struct race_step choose(const struct race *r, uint64_t now_ms)
+{
+    bool prefer_ipv4 = r->rules.ipv4_first && r->ipv4 == RACER_WON;
+    if (r->ipv6 == RACER_WON && !prefer_ipv4)
+        return step(RACE_TAKE, FAMILY_IPV6, 0);
+    uint64_t grace_end_ms = r->completed_ms + r->rules.grace_ms;
+    if (r->ipv6 == RACER_RUNNING && !r->rules.ipv4_first && now_ms < grace_end_ms)
+        return step(RACE_WAIT, FAMILY_NONE, grace_end_ms);
+    return step(RACE_TAKE, FAMILY_IPV4, 0);
+}
+
+struct race_step race_next(const struct race *r, uint64_t now_ms)
+{
+    if (r->ipv6 == RACER_WON || r->ipv4 == RACER_WON)
+        return choose(r, now_ms);
+    bool ipv4_first = r->ipv6 == RACER_UNUSED || (r->rules.ipv4_first && r->ipv4 != RACER_UNUSED);
+    enum family first = ipv4_first ? FAMILY_IPV4 : FAMILY_IPV6;
+    enum family second = ipv4_first ? FAMILY_IPV6 : FAMILY_IPV4;
+    enum race_lane_state first_is = ipv4_first ? r->ipv4 : r->ipv6;
+    enum race_lane_state second_is = ipv4_first ? r->ipv6 : r->ipv4;
+    if (first_is == RACER_WAITING)
+        return step(RACE_START, first, 0);
+    if (second_is == RACER_WAITING) {
+        uint64_t head_start_end_ms = r->started_ms + r->rules.delay_ms;
+        if (first_is == RACER_FAILED || now_ms >= head_start_end_ms)
+            return step(RACE_START, second, 0);
+        return step(RACE_WAIT, FAMILY_NONE, head_start_end_ms);
+    }
+    if (first_is == RACER_RUNNING || second_is == RACER_RUNNING)
+        return step(RACE_WAIT, FAMILY_NONE, 0);
+    return step(RACE_FAIL, FAMILY_NONE, 0);
+}

@@ -1,0 +1,133 @@
+/* The worker: ties lanes to the queue and to their relays. Only publisher.c and worker*.c know it.
+ *
+ *   worker.c         the lanes held, a turn: what each wants, timers, beginning and end
+ *   worker_relay.c   a lane's relay: connecting, sending, answers
+ *   worker_lease.c   definitions, renewals, grants, giving back
+ *   worker_commit.c  commits of all changed lanes
+ *
+ * Everything that happens to a lane only marks it (worker_wake); the turn that follows asks it what
+ * it wants, so that nothing is freed or sent inside a callback of something else. A lane is dropped
+ * (worker_drop) the moment it is known to be lost. */
+#ifndef VOLLEY_PUBLISHER_WORKER_H
+#define VOLLEY_PUBLISHER_WORKER_H
+
+#include "publisher/feed.h"
+#include "publisher/key.h"
+#include "publisher/publisher.h"
+#include "publisher/relay.h"
+
+#include <uthash.h>
+
+/* An event sent over a link and not answered yet. */
+struct flight {
+    uint8_t id[EVENT_ID_LEN];
+    uint64_t pos;
+    UT_hash_handle hh;
+};
+
+/* A lane we hold, and its relay. */
+struct holding {
+    struct worker *worker;
+    uint32_t number;
+    struct lane *lane;
+    struct relay *relay; /* NULL: neither connecting nor connected */
+    bool open;
+    enum route route;                            /* the link's */
+    const uint8_t *secret;                       /* for AUTH; NULL: none. The keys' */
+    struct flight *flights;                      /* by id, oldest first */
+    uint64_t strays;                             /* OKs for what was never sent */
+    uint64_t at_ms;                              /* look again then; 0: not by itself */
+    bool ready, changed;                         /* is in the list */
+    bool giving;                                 /* the last lease call gave it back */
+    struct holding *prev, *next;                 /* ready */
+    struct holding *changed_prev, *changed_next; /* changed */
+    UT_hash_handle hh;
+};
+
+/* A call to the queue under way. The worker may be gone when it is answered. */
+struct worker_call {
+    struct worker *worker;
+    uint64_t sent_ms;
+};
+
+struct worker {
+    uv_loop_t *loop;
+    struct queue *q;
+    struct publisher_options o; /* what it points to is the publisher's */
+    struct dialer *dialer;
+    struct keys *keys;
+    struct feed *feed;
+    struct rng rng;
+    uint8_t id[PUBLISHER_ID_LEN];
+    char name[PUBLISHER_NAME_SIZE];
+
+    struct holding *holdings; /* by number */
+    struct holding *ready, *changed;
+
+    /* the lease */
+    uint64_t term_end_ms;   /* of all lanes, on the boot clock */
+    int64_t wall_offset_ms; /* the queue's wall clock minus our boot clock */
+    bool queue_away;        /* the last call failed */
+    bool leaving, left;     /* draining; and the queue was told */
+    struct worker_call *defining, *leasing;
+
+    /* the commit */
+    struct worker_call *committing;
+    struct holding **committed; /* whose lanes are in it, in order; NULL where dropped meanwhile */
+    size_t committed_len;
+    uint64_t commit_at_ms; /* not before */
+    bool commit_urgent;
+    bool commit_failed; /* the last one was not answered: the next waits its time */
+
+    uv_idle_t soon; /* a turn is due */
+    uv_timer_t wants_timer, lease_timer, define_timer, commit_timer, term_timer, drain_timer;
+    uint64_t wants_ms; /* when wants_timer fires; 0: not */
+    int handles;
+    void (*gone)(void *arg);
+    void *gone_arg;
+};
+
+/* ---- worker.c ---- */
+/* Starts. `o` with what it points to, dialer and keys stay the caller's, until `gone`. */
+struct worker *worker_new(uv_loop_t *loop, struct queue *q, const struct publisher_options *o,
+                          struct dialer *dialer, struct keys *keys);
+/* See publisher_drain. */
+void worker_drain(struct worker *w, void (*fn)(void *arg), void *arg);
+/* The lane was told something: asks it what it wants in the turn to come. */
+void worker_wake(struct holding *h);
+void worker_wake_all(struct worker *w);
+/* Forgets the lane, closing its link without a word to the lane. */
+void worker_drop(struct holding *h);
+/* While draining: is there nothing left to do? */
+void worker_check_left(struct worker *w);
+/* The queue's wall clock. */
+int64_t worker_wall_ms(const struct worker *w, uint64_t now_ms);
+
+/* ---- worker_relay.c ---- */
+/* What the want asks for. False: it stands, or the lane wants nothing; enough for this turn. */
+bool worker_connect(struct holding *h, uint64_t now_ms);
+bool worker_offer(struct holding *h, const struct want *want, uint64_t now_ms);
+bool worker_auth(struct holding *h, uint64_t now_ms);
+bool worker_hang_up(struct holding *h, uint64_t now_ms);
+/* Closes the link, if there is one; forgets what is in flight. The lane is not told. */
+void worker_unlink(struct holding *h);
+
+/* ---- worker_lease.c ---- */
+void worker_define(struct worker *w);
+/* Calls at the latest in so many ms. */
+void worker_lease_within(struct worker *w, uint64_t ms);
+/* Whether bytes may be written to relays: long enough before the term ends, by a fresh look at the
+ * clock. `arg` is the worker. */
+bool worker_may_write(void *arg);
+void worker_on_term(uv_timer_t *t);
+
+/* ---- worker_commit.c ---- */
+/* Notes a lane that has something to commit. */
+void worker_note_change(struct holding *h);
+void worker_forget_change(struct holding *h);
+/* Commits now, or sets the timer for it. At the end of a turn. */
+void worker_commit(struct worker *w, uint64_t now_ms);
+/* A call to the queue was answered so: whether it is away, and what must then be distrusted. */
+void worker_saw_queue(struct worker *w, enum err e);
+
+#endif

@@ -1,0 +1,267 @@
+/* Definitions and leases.
+ *
+ * The holder counts its term from the moment it sent the call that the queue answered, on the boot
+ * clock: the queue can only have counted from later. What is written to a relay is asked for at
+ * each write (worker_may_write), with a margin; when the term has ended, links and lanes go. */
+#include "publisher/worker.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFINE_AGAIN_MS   1000u
+#define DEFINE_REFUSED_MS 10000u
+#define LEASE_AGAIN_MS    500u /* after a call that failed */
+#define LEASE_HURRY_MS    20u  /* when another is under way */
+
+static void on_lease_timer(uv_timer_t *t);
+static void on_define_timer(uv_timer_t *t);
+
+bool worker_may_write(void *arg)
+{
+    const struct worker *w = arg;
+    return clock_boot_ms() + LEASE_MARGIN_MS < w->term_end_ms;
+}
+
+/* ---- definitions ---- */
+
+static void on_define(void *arg, enum err e, const struct define_result *r, const char *why)
+{
+    struct worker_call *call = arg;
+    struct worker *w = call->worker;
+    free(call);
+    if (w == NULL)
+        return;
+    w->defining = NULL;
+    worker_saw_queue(w, e);
+    if (e == ERR_CLOSED || e == ERR_UNKNOWN) {
+        uv_timer_start(&w->define_timer, on_define_timer, DEFINE_AGAIN_MS, 0);
+        return;
+    }
+    if (e == ERR_NONE) {
+        LOG(LOG_INFO, "relay list in force", LOG_I("added", r->added), LOG_I("changed", r->changed),
+            LOG_I("retired", r->retired), LOG_I("unchanged", r->unchanged));
+    } else {
+        LOG(LOG_ERROR, "relay list refused by the queue", LOG_S("error", err_name(e)),
+            LOG_S("reason", why != NULL ? why : ""));
+        uv_timer_start(&w->define_timer, on_define_timer, DEFINE_REFUSED_MS, 0);
+    }
+    worker_lease_within(w, 0);
+}
+
+void worker_define(struct worker *w)
+{
+    if (w->o.relays_len == 0) {
+        worker_lease_within(w, 0);
+        return;
+    }
+    struct worker_call *call = mem_zero(1, sizeof *call);
+    call->worker = w;
+    w->defining = call;
+    w->q->ops->define(w->q, w->o.relays, w->o.relays_len, on_define, call);
+}
+
+static void on_define_timer(uv_timer_t *t)
+{
+    worker_define(t->data);
+}
+
+/* ---- grants ---- */
+
+static struct lane_limits limits_for(const struct worker *w, bool can_auth)
+{
+    struct lane_limits l = w->o.limits;
+    l.demote_after = w->o.demote_after;
+    l.demote_for_ms = w->o.demote_for_ms;
+    l.can_auth = can_auth;
+    return l;
+}
+
+/* The key a relay's definition names, or the publisher's. A bad one is told, and the lane goes on
+ * without. */
+static const uint8_t *secret_for(struct worker *w, const struct definition *d)
+{
+    const char *path = d->auth_key_file[0] != '\0' ? d->auth_key_file : w->o.auth_key_file;
+    const uint8_t *secret = NULL;
+    struct problem p = {0};
+    if (path == NULL || path[0] == '\0')
+        return NULL;
+    if (keys_get(w->keys, path, &secret, &p) != ERR_NONE)
+        LOG(LOG_ERROR, "no AUTH key", LOG_S("relay", d->url), LOG_S("reason", p.text));
+    return secret;
+}
+
+static struct holding *find(const struct worker *w, uint32_t number)
+{
+    struct holding *h = NULL;
+    HASH_FIND(hh, w->holdings, &number, sizeof number, h);
+    return h;
+}
+
+static void take_grant(struct worker *w, const struct lane_grant *g, uint64_t now_ms)
+{
+    struct holding *h = find(w, g->lane);
+    if (h != NULL)
+        worker_drop(h); /* granted anew: what we had is of an older epoch */
+    h = mem_zero(1, sizeof *h);
+    h->worker = w;
+    h->number = g->lane;
+    /* The key belongs to the link, not to positions: the newest definition's at once. */
+    h->secret = secret_for(w, g->next_version > g->definition_version ? &g->next : &g->definition);
+    const struct lane_limits l = limits_for(w, h->secret != NULL);
+    h->lane = lane_new(g, &l, feed_head(w->feed), rng_next(&w->rng), w->wall_offset_ms, now_ms);
+    HASH_ADD(hh, w->holdings, number, sizeof h->number, h);
+    LOG(LOG_INFO, "lane granted", LOG_S("relay", g->definition.url), LOG_I("epoch", g->epoch),
+        LOG_I("position", g->position),
+        LOG_I("behind", feed_head(w->feed) > g->position ? feed_head(w->feed) - g->position : 0));
+    worker_wake(h);
+}
+
+static void take_kept(struct worker *w, const struct lane_kept *k, uint64_t now_ms)
+{
+    struct holding *h = find(w, k->lane);
+    if (h == NULL)
+        return;
+    lane_kept(h->lane, k, now_ms);
+    if (k->next != NULL) {
+        h->secret = secret_for(w, k->next);
+        lane_set_auth(h->lane, h->secret != NULL);
+    }
+    if (h->relay != NULL)
+        relay_resume(h->relay);
+    worker_wake(h);
+}
+
+static void lose(struct holding *h)
+{
+    LOG(LOG_WARN, "lane lost", LOG_S("relay", lane_definition(h->lane)->url),
+        LOG_I("epoch", lane_epoch(h->lane)));
+    worker_drop(h);
+}
+
+static void drop_given(struct worker *w)
+{
+    struct holding *h, *next;
+    HASH_ITER(hh, w->holdings, h, next)
+    {
+        if (!h->giving)
+            continue;
+        LOG(LOG_INFO, "lane given back", LOG_S("relay", lane_definition(h->lane)->url));
+        worker_drop(h);
+    }
+}
+
+/* ---- the term ---- */
+
+static void drop_all(struct worker *w)
+{
+    if (w->holdings != NULL)
+        LOG(LOG_WARN, "lease ended without renewal", LOG_I("lanes", HASH_COUNT(w->holdings)));
+    struct holding *h, *next;
+    HASH_ITER(hh, w->holdings, h, next)
+    worker_drop(h);
+}
+
+void worker_on_term(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    uint64_t now_ms = clock_boot_ms();
+    if (now_ms >= w->term_end_ms)
+        drop_all(w);
+    else
+        uv_timer_start(t, worker_on_term, w->term_end_ms - now_ms, 0);
+}
+
+/* ---- the call ---- */
+
+static void take_reply(struct worker *w, const struct lease_reply *r, uint64_t now_ms)
+{
+    struct holding *h;
+    w->wall_offset_ms = r->now_ms - (int64_t)now_ms;
+    feed_saw_head(w->feed, r->head);
+    drop_given(w);
+    for (size_t i = 0; i < r->lost_len; i++)
+        if ((h = find(w, r->lost[i])) != NULL)
+            lose(h);
+    for (h = w->holdings; h != NULL; h = h->hh.next)
+        lane_set_clock(h->lane, w->wall_offset_ms);
+    for (size_t i = 0; i < r->kept_len; i++)
+        take_kept(w, &r->kept[i], now_ms);
+    for (size_t i = 0; i < r->grants_len && !w->leaving; i++)
+        take_grant(w, &r->grants[i], now_ms);
+}
+
+static void on_lease(void *arg, enum err e, const struct lease_reply *r)
+{
+    struct worker_call *call = arg;
+    struct worker *w = call->worker;
+    uint64_t sent_ms = call->sent_ms, now_ms = clock_boot_ms();
+    free(call);
+    if (w == NULL)
+        return;
+    w->leasing = NULL;
+    worker_saw_queue(w, e);
+    if (e != ERR_NONE) {
+        if (e != ERR_CLOSED && e != ERR_UNKNOWN)
+            LOG(LOG_ERROR, "lease refused by the queue", LOG_S("error", err_name(e)));
+        worker_lease_within(w, LEASE_AGAIN_MS);
+        return;
+    }
+    if (sent_ms + LEASE_TERM_MS <= now_ms)
+        return; /* too late to be of use: the timer asks again */
+    w->term_end_ms = sent_ms + LEASE_TERM_MS;
+    uv_timer_start(&w->term_timer, worker_on_term, w->term_end_ms - now_ms, 0);
+    take_reply(w, r, now_ms);
+    worker_check_left(w);
+}
+
+static struct lease_held *list_held(struct worker *w, uint64_t now_ms)
+{
+    size_t n = 0;
+    struct lease_held *held = mem_zero(HASH_COUNT(w->holdings) + 1, sizeof *held);
+    for (struct holding *h = w->holdings; h != NULL; h = h->hh.next) {
+        h->giving = lane_drained(h->lane);
+        held[n] = (struct lease_held){
+            .lane = h->number, .epoch = lane_epoch(h->lane), .give_back = h->giving};
+        lane_live_state(h->lane, now_ms, &held[n++].live);
+    }
+    return held;
+}
+
+static void lease(struct worker *w)
+{
+    uint64_t now_ms = clock_boot_ms();
+    if (now_ms >= w->term_end_ms)
+        drop_all(w); /* the machine slept, and its timers with it */
+    struct worker_call *call = mem_zero(1, sizeof *call);
+    struct lease_call c = {.routes = w->o.routes, .leaving = w->leaving};
+    *call = (struct worker_call){.worker = w, .sent_ms = now_ms};
+    memcpy(c.publisher, w->id, sizeof c.publisher);
+    memcpy(c.name, w->name, sizeof c.name);
+    struct lease_held *held = list_held(w, now_ms);
+    c.held = held;
+    c.held_len = HASH_COUNT(w->holdings);
+    w->leasing = call;
+    w->left = w->leaving;
+    uv_timer_start(&w->lease_timer, on_lease_timer, LEASE_RENEW_MS, 0);
+    w->q->ops->lease(w->q, &c, on_lease, call);
+    free(held);
+}
+
+static void on_lease_timer(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    if (w->leasing == NULL)
+        lease(w);
+    else
+        uv_timer_start(&w->lease_timer, on_lease_timer, LEASE_HURRY_MS, 0);
+}
+
+void worker_lease_within(struct worker *w, uint64_t ms)
+{
+    uint64_t due_ms = uv_timer_get_due_in(&w->lease_timer);
+    if (!uv_is_active((uv_handle_t *)&w->lease_timer) || due_ms > ms)
+        uv_timer_start(&w->lease_timer, on_lease_timer, ms, 0);
+}

@@ -1,0 +1,96 @@
+/* The broker's inside, shared by broker.c (sockets, turns, life) and broker_answer.c (what each
+ * request does). For them only. */
+#ifndef VOLLEY_QUEUE_BROKER_STATE_H
+#define VOLLEY_QUEUE_BROKER_STATE_H
+
+#include "queue/blasted.h"
+#include "queue/broker.h"
+#include "queue/endpoint.h"
+#include "queue/leases.h"
+#include "queue/wire.h"
+
+/* A request of this turn, and whom to answer. */
+struct asked {
+    zmq_msg_t peer;
+    struct wire_request request;
+    struct wire_arena arena; /* what request and reply point to */
+    zmq_msg_t message;       /* what the request's views point to */
+};
+
+/* A packed reply that waits for the commit. */
+struct answer {
+    zmq_msg_t peer;
+    struct buf data;
+};
+
+struct broker {
+    uv_loop_t *loop;
+    struct broker_clock clock;
+    bool by_hand;
+    void (*on_fatal)(void *arg, enum err e);
+    void *arg;
+    uint64_t number; /* random: tells this process from the one before */
+
+    struct store *store;
+    struct leases *leases;
+    struct blasted *blasted;
+
+    void *ctx, *router, *pub;
+    struct endpoint at;
+    bool bound_router, bound_pub; /* the socket files are ours to remove */
+    uv_poll_t poll;
+    uv_prepare_t prepare;
+    uv_idle_t idle;
+    uv_timer_t tick;
+    int handles_open;
+    bool closing;
+    void (*closed_fn)(void *arg);
+    void *closed_arg;
+
+    bool look; /* the ROUTER may have something: its descriptor said so, or the last look found any
+                */
+
+    /* One turn. */
+    bool in_turn;        /* the store has a transaction open */
+    enum err fatal;      /* it broke: nothing is acknowledged any more */
+    struct asked *later; /* lease and depth requests, answered when all else is done */
+    size_t later_len, later_cap;
+    struct answer *answers;
+    size_t answers_len, answers_cap, answers_bytes;
+    struct buf tail;
+    uint32_t tail_len;
+    unsigned tail_lost; /* for tests: so many next ones are left out */
+    struct broker_added {
+        uint64_t pos;
+        int64_t accepted_ms;
+    } * added; /* for the "blasted" line */
+    size_t added_len, added_cap;
+    bool moved; /* a lane committed */
+
+    bool ticked;    /* the timer ran since the last turn */
+    unsigned ticks; /* since the start */
+    bool more_housekeeping;
+    uint64_t turned_ms;    /* machine's boot clock: when the last turn began */
+    uint64_t no_expiry_ms; /* nobody is expired before: we were stalled ourselves */
+    uint64_t complained_ms;
+};
+
+int64_t broker_wall_ms(const struct broker *b);
+uint64_t broker_boot_ms(const struct broker *b);
+
+/* Opens the turn's transaction if it is not open yet. False when the broker is broken. */
+bool broker_change(struct broker *b);
+/* Notes an error of the store that ends the process; ERR_NONE changes nothing. True when `e` was
+ * ERR_NONE. */
+bool broker_check(struct broker *b, enum err e);
+
+/* Does what the request asks and fills the reply; everything in it lives in `a`, in the store until
+ * its next call, or in the leases until their next call. */
+void broker_do(struct broker *b, const struct wire_request *q, struct wire_arena *a,
+               struct wire_reply *r);
+/* Frees the lanes of publishers whose term ended. */
+void broker_expire(struct broker *b);
+/* The store's lanes into the lease table: at start and after each define. */
+void broker_load_lanes(struct broker *b);
+
+#endif

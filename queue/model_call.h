@@ -1,0 +1,50 @@
+/* The calls made to the model and not answered yet, with their inputs copied. Only model.c and
+ * model_call.c know this. */
+#ifndef VOLLEY_QUEUE_MODEL_CALL_H
+#define VOLLEY_QUEUE_MODEL_CALL_H
+
+#include "queue/queue.h"
+
+enum model_verb {
+    MODEL_APPEND,
+    MODEL_READ,
+    MODEL_LEASE,
+    MODEL_COMMIT,
+    MODEL_DEFINE,
+    MODEL_DEPTH,
+    MODEL_RECEIPT
+};
+
+struct model_call {
+    struct model_call *next;
+    enum model_verb verb;
+    union {
+        queue_append_fn *append;
+        queue_read_fn *read;
+        queue_lease_fn *lease;
+        queue_commit_fn *commit;
+        queue_define_fn *define;
+        queue_depth_fn *depth;
+        queue_receipt_fn *receipt;
+    } fn;
+    void *arg;
+
+    struct event *event;
+    uint64_t from, to;
+    struct lease_call lease;
+    enum err renewed;
+    struct lane_commit *commits;
+    struct definition *definitions;
+    size_t len; /* of commits or definitions */
+    uint8_t id[EVENT_ID_LEN];
+};
+
+struct model_call *model_call_new(enum model_verb verb, void *arg);
+void model_call_lease(struct model_call *c, const struct lease_call *from);
+void model_call_commits(struct model_call *c, const struct lane_commit *from, size_t len);
+void model_call_definitions(struct model_call *c, const struct definition *from, size_t len);
+void model_call_free(struct model_call *c);
+/* Calls back with an error and nothing else. */
+void model_call_fail(const struct model_call *c, enum err e, const char *why);
+
+#endif

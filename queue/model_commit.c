@@ -1,0 +1,199 @@
+/* One lane's commit in the model: first everything that can be wrong with it, then what it
+ * changes. */
+#include "queue/model_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool listed(const struct exception *list, size_t len, uint64_t pos)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (list[i].pos == pos)
+            return true;
+    }
+    return false;
+}
+
+static bool requested(const struct model_lane *l, uint64_t up_to, uint64_t pos)
+{
+    for (size_t i = 0; i < l->requests_len; i++) {
+        if (l->requests[i].number <= up_to && l->requests[i].pos == pos)
+            return true;
+    }
+    return false;
+}
+
+/* ---- what can be wrong ---- */
+
+/* An exception comes from what lies between the old position and the new, from the exceptions
+ * there were, or from a request. At or below the floor it may be none of these: then it was given
+ * up meanwhile, and the commit is merged. */
+static bool exceptions_good(const struct model_lane *l, const struct lane_commit *c)
+{
+    if (c->exceptions_len > QUEUE_EXCEPTIONS_MAX)
+        return false;
+    for (size_t i = 0; i < c->exceptions_len; i++) {
+        uint64_t pos = c->exceptions[i].pos;
+        if (pos <= l->start || pos > c->position)
+            return false;
+        if (i > 0 && pos <= c->exceptions[i - 1].pos)
+            return false;
+        if (pos > l->floor && pos <= l->position && !model_exception(l, pos) &&
+            !requested(l, c->requests_taken, pos))
+            return false;
+    }
+    return true;
+}
+
+static bool rows_good(const struct model_lane *l, const struct lane_commit *c)
+{
+    for (size_t i = 0; i < c->rows_added_len; i++) {
+        const struct row *r = &c->rows_added[i];
+        if (r->from != r->to || r->from <= l->start || r->from > c->position)
+            return false;
+        if (r->end >= ROW_END_COUNT || r->cls >= CLASS_COUNT || r->route >= ROUTE_COUNT ||
+            r->family >= FAMILY_COUNT)
+            return false;
+    }
+    return true;
+}
+
+static bool version_known(const struct model_lane *l, uint32_t version)
+{
+    for (size_t i = l->in_force; i < l->versions_len; i++) {
+        if (l->versions[i].version == version)
+            return true;
+    }
+    return false;
+}
+
+static bool paths_good(const struct lane_commit *c)
+{
+    for (size_t i = 0; i < c->paths_len; i++) {
+        if (c->paths[i].route >= ROUTE_COUNT || c->paths[i].family >= FAMILY_COUNT)
+            return false;
+    }
+    return c->paths_len <= PATHS_MAX;
+}
+
+static enum commit_status judge(const struct model *m, const struct model_lane *l,
+                                const struct lane_commit *c)
+{
+    if (!l || l->retired || c->epoch != l->epoch || c->epoch == 0)
+        return COMMIT_STALE;
+    if (c->seq >= 1 && c->seq <= l->seq)
+        return COMMIT_REPEATED;
+    bool good = c->seq == l->seq + 1 && c->position >= l->position && c->position <= m->head &&
+                exceptions_good(l, c) && rows_good(l, c) && paths_good(c) &&
+                version_known(l, c->definition_version) && c->requests_taken <= l->last_request;
+    return good ? COMMIT_DONE : COMMIT_INVALID;
+}
+
+/* ---- what it changes ---- */
+
+/* The queue gave something up while the holder, who did not know yet, settled it: what is settled
+ * is no longer expired. */
+static void merge_below_floor(struct model_lane *l, const struct lane_commit *c)
+{
+    for (uint64_t pos = l->position + 1; pos <= c->position && pos <= l->floor; pos++) {
+        if (pos > c->floor && !listed(c->exceptions, c->exceptions_len, pos))
+            model_row_drop(l, pos);
+    }
+}
+
+static void take_exceptions(struct model_lane *l, const struct lane_commit *c)
+{
+    struct exception *list = mem_zero(c->exceptions_len + 1, sizeof *list);
+    size_t len = 0;
+    for (size_t i = 0; i < c->exceptions_len; i++) {
+        uint64_t pos = c->exceptions[i].pos;
+        if (pos > l->floor || model_exception(l, pos) || requested(l, c->requests_taken, pos))
+            list[len++] = c->exceptions[i];
+    }
+    free(l->exceptions);
+    l->exceptions = list;
+    l->exceptions_len = len;
+}
+
+static void take_requests(struct model_lane *l, uint64_t up_to)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < l->requests_len; i++) {
+        if (l->requests[i].number > up_to)
+            l->requests[left++] = l->requests[i];
+    }
+    l->requests_len = left;
+}
+
+static void add_path(struct model_lane *l, const struct path_stat *d)
+{
+    struct path_stat *p = NULL;
+    for (size_t i = 0; i < l->paths_len && !p; i++) {
+        if (l->paths[i].route == d->route && l->paths[i].family == d->family)
+            p = &l->paths[i];
+    }
+    if (!p) {
+        p = &l->paths[l->paths_len++];
+        *p = (struct path_stat){.route = d->route, .family = d->family};
+    }
+    p->attempts += d->attempts;
+    p->successes += d->successes;
+    p->failures += d->failures;
+    p->connect_us += d->connect_us;
+    p->tls_us += d->tls_us;
+    p->websocket_us += d->websocket_us;
+    if (d->last_success_ms > p->last_success_ms)
+        p->last_success_ms = d->last_success_ms;
+    if (d->last_failure_ms > p->last_failure_ms)
+        p->last_failure_ms = d->last_failure_ms;
+}
+
+/* A later version takes force above the commit's position. */
+static void take_version(struct model_lane *l, const struct lane_commit *c)
+{
+    while (l->versions[l->in_force].version != c->definition_version)
+        l->versions[++l->in_force].from = c->position;
+}
+
+static bool progresses(const struct model_lane *l, const struct lane_commit *c)
+{
+    if (c->position > l->position)
+        return true;
+    for (size_t i = 0; i < l->exceptions_len; i++) {
+        if (!listed(c->exceptions, c->exceptions_len, l->exceptions[i].pos))
+            return true;
+    }
+    return false;
+}
+
+static void apply(const struct model *m, struct model_lane *l, const struct lane_commit *c)
+{
+    l->progress = l->progress || progresses(l, c);
+    take_version(l, c);
+    merge_below_floor(l, c);
+    take_exceptions(l, c);
+    take_requests(l, c->requests_taken);
+    for (size_t i = 0; i < c->rows_removed_len; i++)
+        model_row_drop(l, c->rows_removed[i]);
+    for (size_t i = 0; i < c->rows_added_len; i++) {
+        if (!model_entry(m, c->rows_added[i].from)->forgotten) /* rows go with their ids */
+            model_row_put(l, &c->rows_added[i]);
+    }
+    for (size_t i = 0; i < c->paths_len; i++)
+        add_path(l, &c->paths[i]);
+    l->position = c->position;
+    l->seq = c->seq;
+    l->stalls = c->stalls;
+    l->delivered += c->delivered;
+    l->learned = c->learned;
+}
+
+void model_commit(struct model *m, const struct lane_commit *c, struct lane_committed *out)
+{
+    struct model_lane *l = model_lane(m, c->lane);
+    *out = (struct lane_committed){.lane = c->lane, .status = judge(m, l, c)};
+    if (out->status == COMMIT_DONE)
+        apply(m, l, c);
+    if (out->status != COMMIT_STALE)
+        out->position = model_position(l);
+}

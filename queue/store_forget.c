@@ -1,0 +1,186 @@
+/* Forgetting: an id, its entry and its rows go together, `retention` after the event was trimmed or
+ * last failed; or earlier, the oldest first, when the store is full.
+ *
+ * Positions are trimmed in their order, so they fall due nearly in their order: one mark walks
+ * behind the other. What can't be forgotten in its turn (it failed later, or somebody asked for it
+ * again) is put into TABLE_LATER under the time when it is looked at again. Rows are cleared range
+ * by range, so that a lane's runs are cut once and not for each position. */
+#include "queue/store_internal.h"
+
+#define LOOK_AGAIN_MS 60000
+
+struct forgetting {
+    struct store *s;
+    int64_t now_ms;
+    bool by_time;      /* only what is due */
+    uint64_t from, to; /* forgotten, but not its rows yet; none when `to` is 0 */
+};
+
+static enum err clear_rows(struct forgetting *f)
+{
+    if (f->to == 0)
+        return ERR_NONE;
+    uint64_t to = f->to;
+    f->to = 0;
+    return rows_forget(f->s, f->from, to);
+}
+
+static enum err forget_one(struct forgetting *f, uint64_t pos, const struct entry *en)
+{
+    struct store *s = f->s;
+    struct key k = key_u64(pos);
+    enum err e = log_drop(s, pos, en);
+    if (e == ERR_NONE)
+        e = index_remove(s, pos, en);
+    if (e == ERR_NONE)
+        e = db_del(s, TABLE_ENTRY, &k);
+    if (e == ERR_NONE)
+        e = db_del(s, TABLE_LOOSE, &k);
+    s->meta.entries--;
+    s->meta.bytes -= STORE_ENTRY_COST;
+    s->meta_dirty = true;
+    if (e == ERR_NONE && f->to != 0 && f->to + 1 != pos)
+        e = clear_rows(f);
+    if (f->to == 0)
+        f->from = pos;
+    f->to = pos;
+    return e;
+}
+
+static int64_t due_ms(const struct store *s, const struct entry *en)
+{
+    int64_t since = en->failed_ms > en->trimmed_ms ? en->failed_ms : en->trimmed_ms;
+    return since + s->options.retention_ms;
+}
+
+static enum err look_later(struct forgetting *f, uint64_t pos, const struct entry *en)
+{
+    int64_t at_ms = due_ms(f->s, en);
+    if (at_ms < f->now_ms + LOOK_AGAIN_MS)
+        at_ms = f->now_ms + LOOK_AGAIN_MS;
+    struct key k = key_u64_u64((uint64_t)at_ms, pos);
+    struct pack p = db_record(f->s);
+    return db_put(f->s, TABLE_LATER, &k, &p);
+}
+
+/* Forgets `pos`, or puts it off. */
+static enum err forget_or_later(struct forgetting *f, uint64_t pos, const struct entry *en)
+{
+    bool want;
+    enum err e = lanes_want(f->s, pos, &want);
+    if (e != ERR_NONE)
+        return e;
+    if (want || (f->by_time && due_ms(f->s, en) > f->now_ms))
+        return look_later(f, pos, en);
+    return forget_one(f, pos, en);
+}
+
+/* The next in the order of positions. ERR_NOT_FOUND when nothing is (due). */
+static enum err forget_next(struct forgetting *f)
+{
+    struct store *s = f->s;
+    struct entry en;
+    if (s->meta.forget >= s->meta.first)
+        return ERR_NOT_FOUND;
+    enum err e = entry_get(s, s->meta.forget, &en);
+    if (e != ERR_NONE)
+        return e == ERR_NOT_FOUND ? db_corrupt(s, TABLE_ENTRY) : e;
+    if (f->by_time && en.trimmed_ms + s->options.retention_ms > f->now_ms)
+        return ERR_NOT_FOUND;
+    s->meta_dirty = true;
+    return forget_or_later(f, s->meta.forget++, &en);
+}
+
+/* The next of those that were put off. */
+static enum err forget_later(struct forgetting *f)
+{
+    struct walk w;
+    struct entry en;
+    enum err e = walk_begin(f->s, TABLE_LATER, &w);
+    if (e != ERR_NONE)
+        return e;
+    e = walk_seek(&w, NULL);
+    uint64_t pos = 0;
+    if (e == ERR_NONE && f->by_time && walk_key_u64(&w, 0) > (uint64_t)f->now_ms)
+        e = ERR_NOT_FOUND;
+    if (e == ERR_NONE) {
+        pos = walk_key_u64(&w, sizeof pos);
+        e = walk_del(&w);
+    }
+    walk_end(&w);
+    if (e != ERR_NONE)
+        return e;
+    e = entry_get(f->s, pos, &en);
+    if (e != ERR_NONE)
+        return e == ERR_NOT_FOUND ? ERR_NONE : e;
+    return forget_or_later(f, pos, &en);
+}
+
+enum err forget_due(struct store *s, int64_t now_ms, unsigned *work)
+{
+    struct forgetting f = {.s = s, .now_ms = now_ms, .by_time = true};
+    enum err e = ERR_NONE;
+    while (e == ERR_NONE && *work > 0) {
+        e = forget_next(&f);
+        *work -= e == ERR_NONE ? 1 : 0;
+    }
+    if (e == ERR_NOT_FOUND)
+        e = ERR_NONE;
+    while (e == ERR_NONE && *work > 0) {
+        e = forget_later(&f);
+        *work -= e == ERR_NONE ? 1 : 0;
+    }
+    if (e == ERR_NOT_FOUND)
+        e = ERR_NONE;
+    return e == ERR_NONE ? clear_rows(&f) : e;
+}
+
+/* ---- because the store is full ---- */
+
+static bool enough(const struct store *s, uint64_t need)
+{
+    return s->meta.bytes + need <= s->options.max_bytes;
+}
+
+/* Whether forgetting all that is finished would do. */
+static bool would_do(const struct store *s, uint64_t need)
+{
+    uint64_t unfinished = s->meta.head + 1 - s->meta.first;
+    uint64_t finished = s->meta.entries - unfinished;
+    uint64_t gain = finished * STORE_ENTRY_COST + s->meta.kept_bytes;
+    return s->meta.bytes - gain + need <= s->options.max_bytes;
+}
+
+/* The log's own finished events go first: their bytes cost nobody anything. */
+static enum err trim_for(struct store *s, uint64_t need, int64_t now_ms)
+{
+    uint64_t mark = s->room.mark;
+    enum err e = ERR_NONE;
+    if (mark == 0)
+        e = trim_mark(s, &mark);
+    s->room.mark = mark;
+    while (e == ERR_NONE && s->meta.first < mark && !enough(s, need))
+        e = trim_one(s, now_ms);
+    return e;
+}
+
+enum err forget_for(struct store *s, uint64_t need, int64_t now_ms)
+{
+    struct forgetting f = {.s = s, .now_ms = now_ms};
+    enum err e = trim_for(s, need, now_ms);
+    if (e != ERR_NONE || enough(s, need))
+        return e;
+    if (!would_do(s, need))
+        return ERR_FULL;
+    while (e == ERR_NONE && !enough(s, need))
+        e = forget_next(&f);
+    if (e == ERR_NOT_FOUND)
+        e = ERR_NONE;
+    for (uint64_t tries = s->meta.entries; e == ERR_NONE && tries > 0 && !enough(s, need); tries--)
+        e = forget_later(&f);
+    if (e == ERR_NOT_FOUND)
+        e = ERR_NONE;
+    if (e == ERR_NONE)
+        e = clear_rows(&f);
+    return e == ERR_NONE && !enough(s, need) ? ERR_FULL : e;
+}

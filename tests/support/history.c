@@ -1,0 +1,518 @@
+#include "tests/support/history.h"
+
+#include "tests/support/make_event.h"
+#include "tests/support/say.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SAID_MAX (16u << 20)
+
+/* ---- side by side ---- */
+
+void history_fail(const struct history *h, const char *fmt, ...)
+{
+    va_list args;
+    fprintf(stderr, "VOLLEY_SEED=%" PRIu64 ", step %u, %s:\n", h->seed, h->step, h->doing);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    abort();
+}
+
+void history_ask(struct history *h, history_ask_fn *ask, void *arg, history_say_fn *say,
+                 struct answer *first)
+{
+    struct buf one, other;
+    buf_init(&one, SAID_MAX);
+    buf_init(&other, SAID_MAX);
+    ask(h->rigs[0], arg, first);
+    say(&one, first);
+    for (size_t i = 1; i < h->rigs_len; i++) {
+        struct answer a;
+        ask(h->rigs[i], arg, &a);
+        buf_clear(&other);
+        say(&other, &a);
+        if (strcmp(buf_str(&one), buf_str(&other)) != 0)
+            history_fail(h, "the %s says\n%s\nthe %s says\n%s", h->rigs[0]->backend->name,
+                         buf_str(&one), h->rigs[i]->backend->name, buf_str(&other));
+        answer_free(&a);
+    }
+    buf_fini(&one);
+    buf_fini(&other);
+}
+
+static unsigned roll(struct history *h, unsigned below)
+{
+    return (unsigned)rng_below(&h->world.rng, below);
+}
+
+/* ---- appends ---- */
+
+static void ask_to_append(struct rig *r, void *arg, struct answer *a)
+{
+    ask_append(&r->loop, r->q, arg, a);
+}
+
+static void put(struct history *h, struct event *ev)
+{
+    struct answer a;
+    history_ask(h, ask_to_append, ev, say_append, &a);
+    if (a.e == ERR_NONE && !a.append.duplicate) {
+        if (a.append.pos != h->head + 1)
+            history_fail(h, "position %" PRIu64 " after %" PRIu64, a.append.pos, h->head);
+        h->head++;
+        world_add(&h->world, ev->kind);
+    }
+    answer_free(&a);
+}
+
+static struct event *new_event(struct history *h)
+{
+    static const uint32_t kinds[] = {1, 1, 1, 1, 1, 0, 3, 10002, 30023, 7, 20001, 4};
+    char text[64], tags[128] = "[]";
+    unsigned author = roll(h, 3);
+    uint64_t created_at = 1700000000 + roll(h, 20);
+    uint32_t kind = kinds[roll(h, COUNT_OF(kinds))];
+    (void)snprintf(text, sizeof text, "event %u of %" PRIu64, h->made++, h->seed);
+    if (kind == 30023)
+        (void)snprintf(tags, sizeof tags, "[[\"d\",\"%c\"]]", 'a' + (int)roll(h, 2));
+    if (h->events_len == 0 || roll(h, 10) > 0)
+        return make_event(author, created_at, kind, tags, text);
+    if (roll(h, 3) == 0)
+        return make_address_deletion(author, created_at, 30023, roll(h, 2) ? "a" : "b");
+    return make_deletion(author, created_at, h->events[roll(h, (unsigned)h->events_len)]->id);
+}
+
+static void do_append(struct history *h)
+{
+    h->doing = "append";
+    struct event *ev = new_event(h);
+    for (size_t i = 0; i < h->events_len; i++) {
+        if (memcmp(h->events[i]->id, ev->id, sizeof ev->id) == 0) { /* a deletion made before */
+            put(h, h->events[i]);
+            event_unref(ev);
+            return;
+        }
+    }
+    h->events = mem_grow(h->events, (h->events_len + 1) * sizeof(struct event *));
+    h->events[h->events_len++] = ev;
+    put(h, ev);
+}
+
+static void do_append_again(struct history *h)
+{
+    h->doing = "append again";
+    if (h->events_len > 0)
+        put(h, h->events[roll(h, (unsigned)h->events_len)]);
+}
+
+/* ---- leases ---- */
+
+static void ask_to_lease(struct rig *r, void *arg, struct answer *a)
+{
+    ask_lease(&r->loop, r->q, arg, a);
+}
+
+/* Nobody is granted what another may still think is its own. */
+static void check_grant(struct history *h, int actor, const struct lane_grant *g)
+{
+    if (g->lane >= ACTOR_LANES_MAX)
+        history_fail(h, "lane %" PRIu32 " out of nowhere", g->lane);
+    if (g->epoch <= h->lanes[g->lane].epoch)
+        history_fail(h, "lane %" PRIu32 ": epoch %" PRIu64 " after %" PRIu64, g->lane, g->epoch,
+                     h->lanes[g->lane].epoch);
+    int holder = h->lanes[g->lane].holder;
+    if (holder >= 0 && holder != actor &&
+        h->renewed_boot_ms[holder] + LEASE_TERM_MS > h->rigs[0]->boot_ms)
+        history_fail(h, "lane %" PRIu32 " is granted to %d while %d holds it", g->lane, actor,
+                     holder);
+    h->lanes[g->lane].epoch = g->epoch;
+    h->lanes[g->lane].holder = actor;
+}
+
+static void note_lost(struct history *h, int actor, const struct holder *before,
+                      const struct lease_reply *r)
+{
+    for (size_t i = 0; i < before->lanes_len; i++) {
+        const struct holder_lane *l = &before->lanes[i];
+        bool lost = l->gives;
+        for (size_t k = 0; k < r->lost_len; k++)
+            lost = lost || r->lost[k] == l->lane;
+        if (!lost)
+            continue;
+        if (h->lanes[l->lane].holder == actor)
+            h->lanes[l->lane].holder = -1;
+        size_t at = h->old_len < COUNT_OF(h->old) ? h->old_len++ : roll(h, COUNT_OF(h->old));
+        h->old[at].lane = l->lane;
+        h->old[at].epoch = l->epoch;
+        h->old[at].seq = l->seq;
+    }
+}
+
+static void do_lease(struct history *h)
+{
+    h->doing = "lease";
+    int n = (int)roll(h, HISTORY_ACTORS);
+    struct actor *actor = &h->actors[n];
+    struct lease_held held[HOLDER_LANES_MAX];
+    struct lease_call call;
+    struct answer a;
+    actor->h.leaving = roll(h, 20) == 0;
+    actor->h.routes = roll(h, 8) == 0 ? 1u << roll(h, ROUTE_COUNT) : HOLDER_BOTH;
+    for (size_t i = 0; i < actor->h.lanes_len; i++) {
+        struct holder_lane *l = &actor->h.lanes[i];
+        l->gives = (l->asked && roll(h, 2) == 0) || roll(h, 40) == 0;
+        l->live.state = (enum lane_state)(LANE_IDLE + (int)roll(h, 4));
+    }
+    holder_call(&actor->h, held, &call);
+    history_ask(h, ask_to_lease, &call, say_lease, &a);
+    if (a.e != ERR_NONE)
+        history_fail(h, "a lease call was answered %s", err_name(a.e));
+    note_lost(h, n, &actor->h, &a.lease);
+    h->renewed_boot_ms[n] = h->rigs[0]->boot_ms;
+    for (size_t i = 0; i < a.lease.grants_len; i++)
+        check_grant(h, n, &a.lease.grants[i]);
+    actor_take(actor, &h->world, &a.lease);
+    answer_free(&a);
+}
+
+/* The process is gone with all it knew; another begins. */
+static void do_crash(struct history *h)
+{
+    h->doing = "a publisher's crash";
+    int n = (int)roll(h, HISTORY_ACTORS);
+    actor_init(&h->actors[n], h->actors_made++);
+    h->renewed_boot_ms[n] = 0;
+    for (size_t lane = 0; lane < ACTOR_LANES_MAX; lane++) {
+        if (h->lanes[lane].holder == n)
+            h->lanes[lane].holder = -1;
+    }
+}
+
+/* ---- commits ---- */
+
+struct committing {
+    const struct lane_commit *lanes;
+    size_t len;
+};
+
+static void ask_to_commit(struct rig *r, void *arg, struct answer *a)
+{
+    const struct committing *c = arg;
+    ask_commit(&r->loop, r->q, c->lanes, c->len, a);
+}
+
+static enum commit_status commit_one(struct history *h, const struct lane_commit *c,
+                                     struct lane_committed *out)
+{
+    struct answer a;
+    struct committing asked = {c, 1};
+    history_ask(h, ask_to_commit, &asked, say_commit, &a);
+    if (a.e != ERR_NONE || a.committed_len != 1)
+        history_fail(h, "a commit was answered %s", err_name(a.e));
+    if (out)
+        *out = a.committed[0];
+    enum commit_status status = a.committed[0].status;
+    answer_free(&a);
+    return status;
+}
+
+static void do_commit(struct history *h)
+{
+    struct actor *actor = &h->actors[roll(h, HISTORY_ACTORS)];
+    static struct actor_commit made[ACTOR_LANES_MAX];
+    struct lane_commit lanes[ACTOR_LANES_MAX];
+    struct answer a;
+    size_t len = 0;
+    h->doing = "commit";
+    for (size_t i = 0; i < actor->h.lanes_len && len < COUNT_OF(made); i++) {
+        if (roll(h, 3) == 0)
+            continue;
+        actor_next(actor, &h->world, actor->h.lanes[i].lane, &made[len]);
+        lanes[len] = made[len].c;
+        len++;
+    }
+    if (len == 0)
+        return;
+    struct committing asked = {lanes, len};
+    if (getenv("VOLLEY_TRACE"))
+        for (size_t i = 0; i < len; i++) {
+            fprintf(stderr, "step %u lane %u epoch %lu seq %lu pos %lu v%u taken %lu exc", h->step,
+                    lanes[i].lane, lanes[i].epoch, lanes[i].seq, lanes[i].position,
+                    lanes[i].definition_version, lanes[i].requests_taken);
+            for (size_t k = 0; k < lanes[i].exceptions_len; k++)
+                fprintf(stderr, " %lu", lanes[i].exceptions[k].pos);
+            fprintf(stderr, " settled");
+            for (size_t k = 0; k < made[i].settled_len; k++)
+                fprintf(stderr, " %lu:%d", made[i].settled_pos[k], made[i].settled_as[k]);
+            fprintf(stderr, " h %lu\n", holder_lane(&actor->h, lanes[i].lane)->position);
+        }
+    history_ask(h, ask_to_commit, &asked, say_commit, &a);
+    if (getenv("VOLLEY_TRACE"))
+        for (size_t i = 0; i < len; i++)
+            fprintf(stderr, "   -> lane %u status %d pos %lu\n", lanes[i].lane,
+                    a.committed[i].status, a.committed[i].position);
+    if (a.e != ERR_NONE || a.committed_len != len)
+        history_fail(h, "commits were answered %s", err_name(a.e));
+    for (size_t i = 0; i < len; i++) {
+        if (a.committed[i].status == COMMIT_INVALID)
+            history_fail(h, "an honest commit on lane %" PRIu32 " is invalid", lanes[i].lane);
+        actor_done(actor, &h->world, &made[i], &a.committed[i]);
+    }
+    h->last = made[len - 1];
+    answer_free(&a);
+}
+
+/* The copy's arrays are its own. */
+static struct lane_commit own(const struct actor_commit *c)
+{
+    struct lane_commit out = c->c;
+    out.exceptions = c->exceptions;
+    out.rows_added = c->rows;
+    out.rows_removed = c->removed;
+    if (out.paths_len)
+        out.paths = &c->path;
+    return out;
+}
+
+static void do_repeat(struct history *h)
+{
+    h->doing = "repeated commit";
+    if (h->last.c.lane == 0)
+        return;
+    struct lane_commit c = own(&h->last);
+    enum commit_status status = commit_one(h, &c, NULL);
+    if (status != COMMIT_REPEATED && status != COMMIT_STALE)
+        history_fail(h, "a repeated commit was answered with %d", (int)status);
+}
+
+static void do_stale(struct history *h)
+{
+    h->doing = "stale commit";
+    if (h->old_len == 0)
+        return;
+    size_t i = roll(h, (unsigned)h->old_len);
+    struct lane_commit c = {.lane = h->old[i].lane,
+                            .epoch = h->old[i].epoch,
+                            .seq = h->old[i].seq + 1,
+                            .position = h->head,
+                            .definition_version = 1};
+    if (h->old[i].epoch == h->lanes[h->old[i].lane].epoch)
+        return; /* nobody has it since: it would be taken */
+    if (commit_one(h, &c, NULL) != COMMIT_STALE)
+        history_fail(h, "an old epoch was not refused");
+}
+
+static void do_spoiled(struct history *h)
+{
+    h->doing = "bad commit";
+    struct actor *actor = &h->actors[roll(h, HISTORY_ACTORS)];
+    static struct actor_commit made;
+    if (actor->h.lanes_len == 0)
+        return;
+    actor_next(actor, &h->world, actor->h.lanes[0].lane, &made);
+    actor_spoil(&h->world, &made);
+    enum commit_status status = commit_one(h, &made.c, NULL);
+    if (status != COMMIT_INVALID && status != COMMIT_STALE)
+        history_fail(h, "a bad commit was answered with %d", (int)status);
+}
+
+/* ---- definitions ---- */
+
+struct defining {
+    struct definition defs[HISTORY_RELAYS];
+    size_t len;
+};
+
+static void ask_to_define(struct rig *r, void *arg, struct answer *a)
+{
+    const struct defining *d = arg;
+    ask_define(&r->loop, r->q, d->defs, d->len, a);
+}
+
+static void put_list(struct history *h)
+{
+    struct defining d = {.len = 0};
+    struct answer a;
+    for (unsigned i = 0; i < HISTORY_RELAYS; i++) {
+        if (h->in_list[i])
+            d.defs[d.len++] = h->relays[i];
+    }
+    history_ask(h, ask_to_define, &d, say_define, &a);
+    answer_free(&a);
+}
+
+static void change_relay(struct history *h, struct definition *d)
+{
+    switch (roll(h, 6)) {
+    case 0:
+        d->kinds_len = d->kinds_len ? 0 : 2;
+        d->kinds[0] = 1;
+        d->kinds[1] = 30023;
+        break;
+    case 1:
+        d->except_kinds_len = d->except_kinds_len ? 0 : 1;
+        d->except_kinds[0] = (uint16_t)(roll(h, 2) ? 0 : 7);
+        break;
+    case 2:
+        d->is_private = !d->is_private;
+        break;
+    case 3:
+        d->hold = !d->hold;
+        break;
+    case 4:
+        d->route = d->route == ROUTE_TOR ? ROUTE_DIRECT : ROUTE_TOR;
+        break;
+    default:
+        d->window = 1 + roll(h, 99);
+        break;
+    }
+}
+
+/* A relay that was dropped does not come back in these histories: changed lists have an issue of
+ * their own. */
+static void do_define(struct history *h)
+{
+    h->doing = "define";
+    unsigned i = roll(h, HISTORY_RELAYS);
+    if (h->in_list[i] && roll(h, 10) > 0) {
+        change_relay(h, &h->relays[i]);
+    } else if (h->in_list[i] && i > 0) {
+        h->in_list[i] = false;
+    } else if (!h->was_in_list[i]) {
+        h->relays[i].backfill = roll(h, 2) == 0;
+        h->in_list[i] = h->was_in_list[i] = true;
+    }
+    put_list(h);
+}
+
+/* ---- time ---- */
+
+static void forget_ended(struct history *h)
+{
+    for (size_t lane = 0; lane < ACTOR_LANES_MAX; lane++) {
+        int holder = h->lanes[lane].holder;
+        if (holder >= 0 && h->renewed_boot_ms[holder] + LEASE_TERM_MS <= h->rigs[0]->boot_ms)
+            h->lanes[lane].holder = -1;
+    }
+}
+
+static void each(struct history *h, void (*fn)(struct rig *))
+{
+    for (size_t i = 0; i < h->rigs_len; i++)
+        fn(h->rigs[i]);
+    h->world.now_ms = h->rigs[0]->wall_ms;
+}
+
+static void do_pass(struct history *h)
+{
+    static const int64_t ms[] = {1,     500,   2000,   2000,    5000,   9000,
+                                 10000, 60000, 600000, 1800000, 3600000};
+    h->doing = "time";
+    int64_t by = ms[roll(h, COUNT_OF(ms))];
+    for (size_t i = 0; i < h->rigs_len; i++)
+        rig_pass(h->rigs[i], by);
+    h->world.now_ms = h->rigs[0]->wall_ms;
+    forget_ended(h);
+}
+
+static void do_jump(struct history *h)
+{
+    static const int64_t ms[] = {-3600000, -5000, 5000, 7200000};
+    h->doing = "a jump of the clock";
+    int64_t by = ms[roll(h, COUNT_OF(ms))];
+    for (size_t i = 0; i < h->rigs_len; i++)
+        rig_jump(h->rigs[i], by);
+    h->world.now_ms = h->rigs[0]->wall_ms;
+}
+
+static void do_housekeep(struct history *h)
+{
+    h->doing = "housekeeping";
+    each(h, rig_housekeep);
+}
+
+static void do_lose_tail(struct history *h)
+{
+    h->doing = "a tail that misses messages";
+    struct rig *r = h->rigs[roll(h, (unsigned)h->rigs_len)];
+    r->backend->lose_tail(r, 1 + roll(h, 4));
+}
+
+static void do_restart(struct history *h)
+{
+    h->doing = "restart";
+    each(h, rig_restart);
+    for (int i = 0; i < HISTORY_ACTORS; i++) { /* all get a whole term */
+        if (h->renewed_boot_ms[i] > 0)
+            h->renewed_boot_ms[i] = h->rigs[0]->boot_ms;
+    }
+}
+
+void history_step(struct history *h)
+{
+    static const struct {
+        unsigned weight;
+        void (*fn)(struct history *h);
+    } steps[] = {
+        {40, do_append},   {8, do_append_again}, {22, do_lease},  {40, do_commit},   {4, do_repeat},
+        {3, do_stale},     {3, do_spoiled},      {3, do_define},  {8, do_pass},      {1, do_jump},
+        {8, do_housekeep}, {1, do_crash},        {1, do_restart}, {1, do_lose_tail},
+    };
+    unsigned all = 0;
+    for (size_t i = 0; i < COUNT_OF(steps); i++)
+        all += steps[i].weight;
+    unsigned at = roll(h, all);
+    size_t i = 0;
+    while (at >= steps[i].weight)
+        at -= steps[i++].weight;
+    h->step++;
+    steps[i].fn(h);
+}
+
+/* ---- beginning and end ---- */
+
+struct history *history_open(uint64_t seed)
+{
+    struct history *h = mem_zero(1, sizeof *h);
+    struct rig_options o = rig_defaults;
+    h->seed = seed;
+    h->doing = "the beginning";
+    world_init(&h->world, seed);
+    h->world.now_ms = RIG_WALL_MS;
+    if (roll(h, 4) == 0)
+        o.max_bytes = 30000 + roll(h, 60000);
+    o.failed_max = 1000 + roll(h, 30000);
+    for (size_t i = 0; i < backends_len; i++)
+        h->rigs[h->rigs_len++] = rig_open(&backends[i], &o);
+    for (int i = 0; i < HISTORY_ACTORS; i++)
+        actor_init(&h->actors[i], h->actors_made++);
+    for (size_t lane = 0; lane < ACTOR_LANES_MAX; lane++)
+        h->lanes[lane].holder = -1;
+    for (unsigned i = 0; i < HISTORY_RELAYS; i++) {
+        struct definition *d = &h->relays[i];
+        *d = (struct definition){.route = ROUTE_TOR, .family = MODE_AUTO, .window = 256};
+        (void)snprintf(d->url, sizeof d->url, "wss://relay%u.example", i);
+        h->in_list[i] = h->was_in_list[i] = i < 3;
+    }
+    history_listen(h);
+    put_list(h);
+    return h;
+}
+
+void history_close(struct history *h)
+{
+    history_unlisten(h);
+    for (size_t i = 0; i < h->rigs_len; i++)
+        rig_close(h->rigs[i]);
+    for (size_t i = 0; i < h->events_len; i++)
+        event_unref(h->events[i]);
+    free(h->events);
+    world_fini(&h->world);
+    free(h);
+}

@@ -1,0 +1,558 @@
+/* A whole publisher: the model queue on one side, relays on loopback on the other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/hex.h"
+#include "tests/support/make_event.h"
+#include "tests/support/publish_rig.h"
+#include "tests/support/spin.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int setup(void **state)
+{
+    struct publish_rig *r = mem_zero(1, sizeof *r);
+    publish_rig_init(r);
+    *state = r;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    publish_rig_fini(*state);
+    free(*state);
+    return 0;
+}
+
+struct wait {
+    struct publish_rig *r;
+    unsigned relay, count;
+};
+
+static bool got_some(void *arg)
+{
+    const struct wait *w = arg;
+    return w->r->relays[w->relay].len >= w->count;
+}
+
+static void wait_for_events(struct publish_rig *r, unsigned relay, unsigned count)
+{
+    struct wait w = {r, relay, count};
+    spin_until(&r->loop, got_some, &w, "events at a relay");
+}
+
+static bool connected(void *arg)
+{
+    const struct wait *w = arg;
+    return w->r->relays[w->relay].connections >= w->count;
+}
+
+static void wait_for_connections(struct publish_rig *r, unsigned relay, unsigned count)
+{
+    struct wait w = {r, relay, count};
+    spin_until(&r->loop, connected, &w, "a connection");
+}
+
+/* A key file of test author 4 in a new directory; `name` gets its path. */
+static void write_key(char *name, size_t size, mode_t mode, const char *text)
+{
+    char dir[] = "/tmp/volley-test-XXXXXX", hex[65];
+    uint8_t secret[32];
+    assert_non_null(mkdtemp(dir));
+    test_secret(4, secret);
+    (void)snprintf(name, size, "%s/key", dir);
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_true(fd >= 0);
+    if (text == NULL)
+        text = hex_str(hex, secret, sizeof secret);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(write(fd, "\n", 1), 1);
+    assert_int_equal(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+static void remove_key(char *name)
+{
+    unlink(name);
+    *strrchr(name, '/') = '\0';
+    rmdir(name);
+}
+
+/* ---- delivery ---- */
+
+static void all_events_reach_all_relays_once_and_in_order(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 200);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++) {
+        publish_rig_check_all(r, i);
+        assert_int_equal(r->relays[i].connections, 1);
+        assert_int_equal(publish_rig_lane(r, i).delivered, 200);
+    }
+}
+
+static void a_backlog_is_read_once_for_all_lanes(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_append_notes(r, 200);
+    publish_rig_start(r, 0);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        publish_rig_check_all(r, i);
+    assert_int_equal(r->taps[0].positions_read, 200);
+}
+
+static void a_lost_tail_loses_nothing(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 20);
+    model_lose_tail(r->model, 30);
+    publish_rig_append_notes(r, 40);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        publish_rig_check_all(r, i);
+}
+
+static void a_relay_that_is_down_gets_all_later_and_slows_nobody(void **state)
+{
+    struct publish_rig *r = *state;
+    fake_relay_down(&r->relays[1]);
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 50);
+    wait_for_events(r, 0, 50);
+    wait_for_events(r, 2, 50);
+    assert_int_equal(publish_rig_lane(r, 1).depth, 50);
+    fake_relay_up(&r->relays[1]);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        publish_rig_check_all(r, i);
+}
+
+static void a_relay_that_hangs_up_gets_the_rest_later(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 20);
+    wait_for_events(r, 1, 20);
+    fake_relay_down(&r->relays[1]);
+    publish_rig_append_notes(r, 20);
+    fake_relay_up(&r->relays[1]);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < r->len; i++)
+        assert_true(fake_relay_count(&r->relays[1], r->ids[i]) >= 1);
+    publish_rig_check_all(r, 0);
+}
+
+static void the_path_is_counted_and_its_family_told(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 1);
+    publish_rig_settle(r);
+    struct lane_status s = publish_rig_lane(r, 0);
+    assert_int_equal(s.paths_len, 1);
+    assert_int_equal(s.learned.family, FAMILY_IPV4);
+}
+
+/* ---- what is not sent ---- */
+
+static void kinds_that_a_lane_filters_are_not_sent_there(void **state)
+{
+    struct publish_rig *r = *state;
+    r->defs[0].kinds[0] = 7;
+    r->defs[0].kinds_len = 1;
+    publish_rig_define(r);
+    publish_rig_start(r, 0);
+    publish_rig_append(r, make_note(1, 0));
+    publish_rig_append(r, make_event(1, 1700000000, 7, "[]", "+"));
+    publish_rig_append(r, make_note(1, 2));
+    publish_rig_settle(r);
+    assert_int_equal(r->relays[0].len, 1);
+    assert_memory_equal(r->relays[0].ids[0], r->ids[1], EVENT_ID_LEN);
+    publish_rig_check_all(r, 1);
+    assert_int_equal(publish_rig_receipt(r, 0, 0).end, RECEIPT_FILTERED);
+}
+
+static void a_superseded_version_still_queued_is_skipped(void **state)
+{
+    struct publish_rig *r = *state;
+    fake_relay_down(&r->relays[0]);
+    publish_rig_start(r, 0);
+    publish_rig_append(r, make_event(1, 1700000000, 0, "[]", "old"));
+    wait_for_events(r, 1, 1);
+    publish_rig_append(r, make_event(1, 1700000001, 0, "[]", "new"));
+    fake_relay_up(&r->relays[0]);
+    publish_rig_settle(r);
+    assert_int_equal(r->relays[0].len, 1);
+    assert_memory_equal(r->relays[0].ids[0], r->ids[1], EVENT_ID_LEN);
+    struct receipt_lane skipped = publish_rig_receipt(r, 0, 0);
+    assert_int_equal(skipped.end, RECEIPT_ROW);
+    assert_int_equal(skipped.row.cls, CLASS_SUPERSEDED);
+    assert_int_equal(publish_rig_receipt(r, 0, 1).end, RECEIPT_DELIVERED);
+}
+
+static void a_superseded_version_goes_out_when_the_newer_may_not(void **state)
+{
+    struct publish_rig *r = *state;
+    uint8_t newer[EVENT_ID_LEN];
+    fake_relay_down(&r->relays[0]);
+    publish_rig_start(r, 0);
+    publish_rig_append(r, make_event(1, 1700000000, 0, "[]", "old"));
+    publish_rig_append(r, make_event(1, 1700000001, 0, "[]", "new"));
+    memcpy(newer, r->ids[1], sizeof newer);
+    publish_rig_append(r, make_deletion(1, 1700000002, newer));
+    fake_relay_up(&r->relays[0]);
+    publish_rig_settle(r);
+    assert_int_equal(fake_relay_count(&r->relays[0], r->ids[0]), 1);
+    assert_int_equal(fake_relay_count(&r->relays[0], r->ids[1]), 0);
+    assert_int_equal(fake_relay_count(&r->relays[0], r->ids[2]), 1);
+}
+
+static void a_refusal_becomes_a_row_and_the_lane_goes_on(void **state)
+{
+    struct publish_rig *r = *state;
+    r->relays[2].refuse = true;
+    r->relays[2].text = "blocked: go away";
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 10);
+    publish_rig_settle(r);
+    struct receipt_lane refused = publish_rig_receipt(r, 9, 2);
+    assert_int_equal(refused.end, RECEIPT_ROW);
+    assert_int_equal(refused.row.cls, CLASS_BLOCKED);
+    assert_non_null(strstr(refused.row.text, "go away"));
+    assert_int_equal(publish_rig_lane(r, 2).failed, 10);
+}
+
+static void an_answer_for_another_event_settles_nothing(void **state)
+{
+    struct publish_rig *r = *state;
+    r->relays[0].mode = FAKE_WRONG_ID;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 1);
+    wait_for_events(r, 0, 1);
+    wait_for_events(r, 1, 1);
+    spin_turns(&r->loop, 50);
+    assert_int_equal(publish_rig_lane(r, 0).depth, 1);
+    r->relays[0].mode = FAKE_OK;
+    fake_relay_down(&r->relays[0]);
+    fake_relay_up(&r->relays[0]);
+    publish_rig_settle(r);
+    assert_int_equal(publish_rig_receipt(r, 0, 0).end, RECEIPT_DELIVERED);
+}
+
+/* ---- AUTH ---- */
+
+static void auth_is_answered_with_the_configured_key(void **state)
+{
+    struct publish_rig *r = *state;
+    char path[128];
+    write_key(path, sizeof path, 0600, NULL);
+    (void)snprintf(r->defs[0].auth_key_file, sizeof r->defs[0].auth_key_file, "%s", path);
+    publish_rig_define(r);
+    r->relays[0].mode = FAKE_AUTH;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 20);
+    publish_rig_settle(r);
+    assert_string_equal(r->relays[0].auth_problem, "");
+    assert_int_equal(r->relays[0].auths, 1);
+    assert_int_equal(publish_rig_lane(r, 0).delivered, 20);
+    remove_key(path);
+}
+
+static void without_a_key_what_needs_auth_fails(void **state)
+{
+    struct publish_rig *r = *state;
+    r->relays[0].mode = FAKE_AUTH;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 3);
+    publish_rig_settle(r);
+    assert_int_equal(publish_rig_receipt(r, 0, 0).row.cls, CLASS_AUTH);
+    assert_int_equal(r->relays[0].auths, 0);
+    publish_rig_check_all(r, 1);
+}
+
+static void a_key_that_is_not_ours_alone_or_none_is_refused_at_start(void **state)
+{
+    static const struct {
+        mode_t mode;
+        const char *text;
+        bool readable_is_fine;
+        enum err err;
+        const char *words;
+    } rows[] = {
+        {0644, NULL, false, ERR_INVALID, "chmod 600"},
+        {0640, NULL, false, ERR_INVALID, "others can read"},
+        {0604, NULL, false, ERR_INVALID, "mode 604"},
+        {0600, "", false, ERR_INVALID, "no secret key"},
+        {0600, "nsec1nonsense", false, ERR_INVALID, "no secret key"},
+        {0600, "0000000000000000000000000000000000000000000000000000000000000000", false,
+         ERR_INVALID, "no secret key"},
+        {0644, "x", true, ERR_INVALID, "no secret key"},
+    };
+    struct publish_rig *r = *state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char path[128];
+        struct problem p = {0};
+        struct publisher *none;
+        struct publisher_options o = r->options;
+        write_key(path, sizeof path, rows[i].mode, rows[i].text);
+        o.auth_key_file = path;
+        o.keys_may_be_readable = rows[i].readable_is_fine;
+        assert_int_equal(publisher_new(&r->loop, &r->taps[0].queue, &o, &none, &p), rows[i].err);
+        assert_non_null(strstr(p.text, rows[i].words));
+        assert_non_null(strstr(p.text, path));
+        remove_key(path);
+    }
+    struct problem p = {0};
+    struct publisher *none;
+    struct publisher_options o = r->options;
+    o.auth_key_file = "/nowhere/at/all";
+    assert_int_equal(publisher_new(&r->loop, &r->taps[0].queue, &o, &none, &p), ERR_NOT_FOUND);
+}
+
+/* ---- routes ---- */
+
+static void route_tor_without_tor_never_dials(void **state)
+{
+    struct publish_rig *r = *state;
+    r->defs[1].route = ROUTE_TOR;
+    publish_rig_define(r);
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 5);
+    wait_for_events(r, 0, 5);
+    struct lane_status s = publish_rig_lane(r, 1);
+    for (unsigned renewals = r->taps[0].leases; s.live.last_error[0] == '\0';) {
+        assert_true(r->taps[0].leases < renewals + 3); /* the reason rides on a renewal */
+        uv_run(&r->loop, UV_RUN_ONCE);
+        s = publish_rig_lane(r, 1);
+    }
+    assert_non_null(strstr(s.live.last_error, "tor"));
+    assert_int_equal(s.depth, 5);
+    assert_int_equal(r->relays[1].connections, 0);
+    r->defs[1].route = ROUTE_DIRECT;
+}
+
+static void lanes_of_a_route_it_does_not_serve_are_left_alone(void **state)
+{
+    struct publish_rig *r = *state;
+    r->defs[1].route = ROUTE_TOR;
+    publish_rig_define(r);
+    r->options.routes = 1u << ROUTE_DIRECT;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 5);
+    wait_for_events(r, 0, 5);
+    assert_int_equal(publish_rig_lane(r, 1).live.state, LANE_UNLEASED);
+}
+
+/* ---- the queue's failures ---- */
+
+static void a_queue_that_does_not_answer_is_asked_again(void **state)
+{
+    struct publish_rig *r = *state;
+    r->taps[0].fail_others = 2; /* define, twice */
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 10);
+    publish_rig_settle(r);
+    r->taps[0].fail_others = 1;
+    publish_rig_append_notes(r, 10);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        publish_rig_check_all(r, i);
+}
+
+static void a_commit_whose_answer_is_lost_is_repeated_harmlessly(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 5);
+    r->taps[0].lose_commits = 2;
+    publish_rig_append_notes(r, 20);
+    publish_rig_settle(r);
+    publish_rig_append_notes(r, 5);
+    publish_rig_settle(r);
+    assert_int_equal(r->taps[0].lose_commits, 0);
+    for (unsigned i = 0; i < RIG_RELAYS; i++) {
+        publish_rig_check_all(r, i);
+        assert_int_equal(publish_rig_lane(r, i).delivered, 30);
+    }
+}
+
+static void commits_gather_lanes_and_events(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_append_notes(r, 500);
+    publish_rig_start(r, 0);
+    publish_rig_settle(r);
+    /* 1,500 deliveries: a handful of commits, most of them for several lanes */
+    assert_true(r->taps[0].commits < 100);
+    assert_true(r->taps[0].commit_lanes > r->taps[0].commits);
+}
+
+/* ---- leases ---- */
+
+static unsigned held_by_anyone(struct publish_rig *r)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        n += publish_rig_lane(r, i).live.state != LANE_UNLEASED;
+    return n;
+}
+
+static void draining_gives_everything_back(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 100);
+    wait_for_events(r, 0, 10);
+    publish_rig_drain(r, 0);
+    assert_int_equal(held_by_anyone(r), 0);
+    for (unsigned i = 0; i < RIG_RELAYS; i++) { /* what was sent was also settled */
+        struct lane_status s = publish_rig_lane(r, i);
+        assert_int_equal(s.delivered, r->relays[i].len);
+        assert_int_equal(s.depth, r->len - r->relays[i].len);
+    }
+    publish_rig_start(r, 0);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        publish_rig_check_all(r, i);
+}
+
+static void draining_before_anything_began_ends_too(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_drain(r, 0);
+    assert_int_equal(held_by_anyone(r), 0);
+}
+
+static void draining_without_a_queue_ends_too(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    r->taps[0].fail_others = 1000000;
+    publish_rig_drain(r, 0);
+}
+
+static bool both_hold(void *arg)
+{
+    struct publish_rig *r = arg;
+    bool seen[RIG_PUBLISHERS] = {false, false};
+    const struct fake_relay *f = r->relays;
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        seen[f[i].connections >= 2] = true;
+    return seen[0] && seen[1];
+}
+
+static void two_publishers_share_and_hand_over(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 20);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        wait_for_connections(r, i, 1);
+    publish_rig_start(r, 1);
+    for (unsigned n = 0; n < 1500 && !both_hold(r); n++) {
+        publish_rig_append_notes(r, 1); /* under way while lanes move */
+        uv_run(&r->loop, UV_RUN_ONCE);
+    }
+    assert_true(
+        both_hold(r)); /* a relay that moved was connected to by both, one after the other */
+    publish_rig_settle(r);
+    publish_rig_drain(r, 0);
+    publish_rig_append_notes(r, 20);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        publish_rig_check_all(r, i); /* each once, in order, whoever sent it */
+}
+
+struct thief {
+    struct publish_rig *r;
+    unsigned granted;
+    bool answered;
+};
+
+static void on_stolen(void *arg, enum err e, const struct lease_reply *reply)
+{
+    struct thief *t = arg;
+    assert_int_equal(e, ERR_NONE);
+    t->granted = (unsigned)reply->grants_len;
+    t->answered = true;
+}
+
+static bool stolen(void *arg)
+{
+    return ((struct thief *)arg)->answered;
+}
+
+static bool all_links_gone(void *arg)
+{
+    const struct publish_rig *r = arg;
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        if (r->relays[i].clients != NULL)
+            return false;
+    return true;
+}
+
+static void a_lost_lease_ends_all_writing(void **state)
+{
+    struct publish_rig *r = *state;
+    struct thief t = {.r = r};
+    const struct lease_call call = {
+        .publisher = {0xee}, .name = "thief", .routes = 1u << ROUTE_DIRECT};
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 20);
+    publish_rig_settle(r);
+    r->skew_ms += LEASE_TERM_MS + 1; /* the queue thinks it is dead */
+    r->model->ops->lease(r->model, &call, on_stolen, &t);
+    spin_until(&r->loop, stolen, &t, "the theft");
+    assert_int_equal(t.granted, RIG_RELAYS);
+    spin_until(&r->loop, all_links_gone, r, "the end of its links"); /* at its next renewal */
+    publish_rig_append_notes(r, 20);
+    spin_turns(&r->loop, 200);
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        assert_int_equal(r->relays[i].len, 20);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(all_events_reach_all_relays_once_and_in_order),
+        T(a_backlog_is_read_once_for_all_lanes),
+        T(a_lost_tail_loses_nothing),
+        T(a_relay_that_is_down_gets_all_later_and_slows_nobody),
+        T(a_relay_that_hangs_up_gets_the_rest_later),
+        T(the_path_is_counted_and_its_family_told),
+        T(kinds_that_a_lane_filters_are_not_sent_there),
+        T(a_superseded_version_still_queued_is_skipped),
+        T(a_superseded_version_goes_out_when_the_newer_may_not),
+        T(a_refusal_becomes_a_row_and_the_lane_goes_on),
+        T(an_answer_for_another_event_settles_nothing),
+        T(auth_is_answered_with_the_configured_key),
+        T(without_a_key_what_needs_auth_fails),
+        T(a_key_that_is_not_ours_alone_or_none_is_refused_at_start),
+        T(route_tor_without_tor_never_dials),
+        T(lanes_of_a_route_it_does_not_serve_are_left_alone),
+        T(a_queue_that_does_not_answer_is_asked_again),
+        T(a_commit_whose_answer_is_lost_is_repeated_harmlessly),
+        T(commits_gather_lanes_and_events),
+        T(draining_gives_everything_back),
+        T(draining_before_anything_began_ends_too),
+        T(draining_without_a_queue_ends_too),
+        T(two_publishers_share_and_hand_over),
+        T(a_lost_lease_ends_all_writing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -3,7 +3,6 @@
 #include "ingest/ingest.h"
 
 #include "common/base/clock.h"
-#include "common/base/log.h"
 #include "ingest/info.h"
 #include "ingest/session.h"
 
@@ -232,9 +231,6 @@ enum err service_new(uv_loop_t *loop, struct queue *q, const struct ingest_optio
     struct ingest *i = service_init(loop, q, o, l);
     for (; i->listeners_len < o->listen_len; i->listeners_len++)
         i->listeners[i->listeners_len] = listener_new(i, &bound[i->listeners_len]);
-    for (size_t n = 0; n < i->listeners_len; n++)
-        LOG(LOG_INFO, "ingest listens", LOG_S("address", o->listen[n]),
-            LOG_I("port", i->listeners[n]->port));
     *out = i;
     return ERR_NONE;
 }
@@ -338,7 +334,5 @@ void ingest_drain(struct ingest *i, uint64_t patience_ms, void (*fn)(void *arg),
     for (size_t n = 0; n < i->listeners_len; n++)
         listener_quiesce(i->listeners[n]);
     health_tick(i); /* answers who waits */
-    touch_all(i);   /* reads no more */
-    /* Also wakes the loop, so that a turn comes. */
     (void)uv_timer_start(&i->patience, on_patience, patience_ms, 0);
 }

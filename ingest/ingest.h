@@ -13,11 +13,10 @@ struct ingest_options {
     const uint8_t (*allow_pubkeys)[32]; /* copied */
     size_t allow_len;
     bool open;          /* with no allow_pubkeys: take anybody's events, on any address */
-    uint32_t max_event; /* bytes, canonical */
-    uint32_t max_connections, max_per_ip;
+    uint32_t max_event; /* bytes, canonical; 0: 128 KiB */
+    uint32_t max_connections, max_per_ip; /* over all listeners; 0: 10,000 and 100 */
     uint32_t min_pow;
-    int64_t created_at_past_s; /* 0: any */
-    int64_t created_at_future_s;
+    int64_t created_at_past_s, created_at_future_s; /* 0: any */
 };
 
 struct ingest;

@@ -234,8 +234,7 @@ void session_new(struct ingest *i, struct listener *l, struct MHD_UpgradeRespons
         break_off(s, "too much came with the handshake");
     if (i->drain != DRAIN_NO)
         session_end(s, CODE_GOING_AWAY, GOING_AWAY);
-    make_ready(s);
-    session_touch(s);
+    session_touch(s); /* the turn reads what came with the handshake */
     LOG(LOG_DEBUG, "client connected", LOG_I("open", i->peers.connections_len));
 }
 

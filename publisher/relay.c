@@ -48,6 +48,7 @@ struct relay {
     char auth_text[TEXT_SIZE];     /* why it failed, when auth_timer fires */
 
     uv_poll_t poll;
+    int polled; /* what for: starting a poll again costs system calls */
     uv_idle_t soon;
     uv_timer_t auth_timer;
     int handles;
@@ -60,6 +61,14 @@ static void do_soon(struct relay *r)
 {
     if (!r->closed && !uv_is_active((uv_handle_t *)&r->soon))
         uv_idle_start(&r->soon, on_soon);
+}
+
+static void watch(struct relay *r, int events)
+{
+    if (r->polled == events)
+        return;
+    r->polled = events;
+    uv_poll_start(&r->poll, events, on_poll);
 }
 
 /* ---- the end ---- */
@@ -135,7 +144,7 @@ static void flush(struct relay *r)
     enum err e = websocket_flush(r->ws);
     if (e == ERR_NONE || e == ERR_AGAIN) {
         bool wait = e == ERR_AGAIN && !r->gated;
-        uv_poll_start(&r->poll, UV_READABLE | (wait ? UV_WRITABLE : 0), on_poll);
+        watch(r, UV_READABLE | (wait ? UV_WRITABLE : 0));
         return;
     }
     /* What the relay answered before it went may still be there, and says why. */
@@ -363,7 +372,7 @@ static enum err take_link(struct relay *r, const struct link_result *res)
     uv_poll_init(r->soon.loop, &r->poll, link_fd(r->link));
     r->poll.data = r;
     r->handles++;
-    uv_poll_start(&r->poll, UV_READABLE, on_poll);
+    watch(r, UV_READABLE);
     if (res->extra_len > 0)
         return websocket_preload(r->ws, res->extra, res->extra_len);
     return ERR_NONE;

@@ -97,11 +97,13 @@ static size_t entries(const struct lane_commit *c)
 
 static void commit(struct worker *w, uint64_t now_ms)
 {
-    struct lane_commit *lanes = mem_zero(COMMIT_LANES_MAX, sizeof *lanes);
-    size_t len = 0, total = 0;
-    w->committed = mem_grow(w->committed, COMMIT_LANES_MAX * sizeof(struct holding *));
+    size_t len = 0, total = 0, max = HASH_COUNT(w->holdings);
+    if (max > COMMIT_LANES_MAX)
+        max = COMMIT_LANES_MAX;
+    struct lane_commit *lanes = mem_zero(max, sizeof *lanes);
+    w->committed = mem_grow(w->committed, max * sizeof(struct holding *));
     w->commit_urgent = false;
-    while (w->changed != NULL && len < COMMIT_LANES_MAX && total < COMMIT_ENTRIES_MAX) {
+    while (w->changed != NULL && len < max && total < COMMIT_ENTRIES_MAX) {
         struct holding *h = w->changed;
         worker_forget_change(h);
         if (!lane_dirty(h->lane))

@@ -203,10 +203,12 @@ static void on_lease(void *arg, enum err e, const struct lease_reply *r)
         return;
     w->leasing = NULL;
     worker_saw_queue(w, e);
-    if (e != ERR_NONE) {
-        if (e != ERR_CLOSED && e != ERR_UNKNOWN)
-            LOG(LOG_ERROR, "lease refused by the queue", LOG_S("error", err_name(e)));
+    if (e == ERR_CLOSED || e == ERR_UNKNOWN) {
         worker_lease_within(w, LEASE_AGAIN_MS);
+        return;
+    }
+    if (e != ERR_NONE) { /* the timer asks again */
+        LOG(LOG_ERROR, "lease refused by the queue", LOG_S("error", err_name(e)));
         return;
     }
     if (sent_ms + LEASE_TERM_MS <= now_ms)

@@ -97,6 +97,7 @@ static void log_connected(const struct holding *h, const struct link_result *r)
             t = r->tries[i];
     LOG(LOG_INFO, "relay connected", LOG_S("relay", url_of(h)),
         LOG_S("route", route_name(h->route)), LOG_S("family", family_name(r->family)),
+        LOG_S("address", t.address), LOG_I("dns_ms", t.dns_us / 1000),
         LOG_I("connect_ms", t.connect_us / 1000), LOG_I("tls_ms", t.tls_us / 1000),
         LOG_I("websocket_ms", t.websocket_us / 1000));
 }

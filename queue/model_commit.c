@@ -125,6 +125,17 @@ static void take_requests(struct model_lane *l, uint64_t up_to)
     l->requests_len = left;
 }
 
+/* What was asked for again has arrived meanwhile: the request goes with the row it was about. */
+static void drop_void_requests(struct model_lane *l)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < l->requests_len; i++) {
+        if (model_row(l, l->requests[i].pos))
+            l->requests[left++] = l->requests[i];
+    }
+    l->requests_len = left;
+}
+
 static void add_path(struct model_lane *l, const struct path_stat *d)
 {
     struct path_stat *p = NULL;
@@ -179,6 +190,7 @@ static void apply(const struct model *m, struct model_lane *l, const struct lane
         if (!model_entry(m, c->rows_added[i].from)->forgotten) /* rows go with their ids */
             model_row_put(l, &c->rows_added[i]);
     }
+    drop_void_requests(l);
     for (size_t i = 0; i < c->paths_len; i++)
         add_path(l, &c->paths[i]);
     l->position = c->position;

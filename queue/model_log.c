@@ -176,6 +176,18 @@ wanted:
     return ERR_NONE;
 }
 
+/* It was here before and is forgotten: that one is no other version. */
+static void drop_former_self(struct model *m, const struct event *ev)
+{
+    for (uint64_t pos = 1; pos <= m->head; pos++) {
+        struct model_entry *e = &m->entries[pos - 1];
+        if (!e->event || memcmp(e->event->id, ev->id, EVENT_ID_LEN) != 0)
+            continue;
+        event_unref(e->event);
+        e->event = NULL;
+    }
+}
+
 enum err model_append(struct model *m, struct event *ev, int64_t now_ms, struct append_result *r,
                       struct problem *why)
 {
@@ -187,6 +199,7 @@ enum err model_append(struct model *m, struct event *ev, int64_t now_ms, struct 
     enum err e = refuse(m, ev, now_ms, why);
     if (e != ERR_NONE)
         return e;
+    drop_former_self(m, ev);
     m->entries = mem_grow(m->entries, (m->head + 1) * sizeof *m->entries);
     m->entries[m->head++] =
         (struct model_entry){.event = event_ref(ev), .accepted_ms = now_ms, .kept = true};

@@ -97,11 +97,17 @@ static const char *read_meta(const struct file *f, uint64_t at, struct meta_page
     m->last = get_u64(page + META_LAST_AT);
     m->txn = get_u64(page + META_TXN_AT);
     if (m->page_size < 512 || m->page_size > 65536 || (m->page_size & (m->page_size - 1)) != 0 ||
-        m->last < 1 || m->last > UINT64_MAX / 65536 - 1 ||
-        (m->free_root != PAGE_NONE && m->free_root > m->last) ||
-        (m->main_root != PAGE_NONE && m->main_root > m->last))
+        m->last < 1 || m->last > UINT64_MAX / 65536 - 1)
         return "its first pages are damaged";
     return "";
+}
+
+/* Only of the page in force: when the write of a meta page fails, LMDB puts its old number back
+ * beside the new roots. */
+static bool roots_fit(const struct meta_page *m)
+{
+    return (m->free_root == PAGE_NONE || m->free_root <= m->last) &&
+           (m->main_root == PAGE_NONE || m->main_root <= m->last);
 }
 
 /* ---- the list of free pages ---- */
@@ -194,6 +200,9 @@ static enum err look(struct file *f, const char *path, uint64_t *used, struct pr
     f->page_size = m->page_size;
     f->pages = f->len / m->page_size;
     *used = (m->last + 1) * m->page_size;
+    if (!roots_fit(m))
+        return problem_set(p, ERR_CORRUPT, "%s is damaged: its first pages are damaged; %s", path,
+                           mend);
     if (first.page_size != second.page_size)
         return problem_set(p, ERR_CORRUPT, "%s is damaged: its first pages disagree; %s", path,
                            mend);

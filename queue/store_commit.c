@@ -199,6 +199,17 @@ static enum err take_rows(struct committing *k)
     return e;
 }
 
+/* What was asked for again and arrives now without it: the request goes with the row it was about.
+ */
+static enum err drop_void_requests(struct committing *k)
+{
+    const struct lane_commit *c = k->c;
+    enum err e = requests_cancel(k->s, k->l, k->l->position + 1, c->position);
+    for (size_t i = 0; e == ERR_NONE && i < c->rows_removed_len; i++)
+        e = requests_cancel(k->s, k->l, c->rows_removed[i], c->rows_removed[i]);
+    return e;
+}
+
 static void add_path(struct path_stat *paths, size_t *len, const struct path_stat *d)
 {
     struct path_stat *p = NULL;
@@ -252,6 +263,8 @@ static enum err apply(struct committing *k)
     if (e == ERR_NONE)
         e = take_rows(k);
     if (e == ERR_NONE)
+        e = drop_void_requests(k);
+    if (e == ERR_NONE)
         e = take_paths(k);
     if (e == ERR_NONE && c->definition_version != l->version)
         e = version_switch(k->s, l, c->definition_version, c->position);
@@ -261,6 +274,7 @@ static enum err apply(struct committing *k)
     l->delivered += c->delivered;
     l->learned = c->learned;
     l->dirty = true;
+    k->s->room.mark = 0; /* more may be finished now */
     return e;
 }
 

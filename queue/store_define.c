@@ -94,13 +94,26 @@ enum err version_at(struct store *s, const struct lane *l, uint64_t pos, struct 
 
 /* ---- giving up ---- */
 
-static enum err asked_again(struct store *s, const struct lane *l, uint64_t pos, int64_t now_ms,
-                            bool *stays)
+/* Retention begins anew when it failed again or was asked for again. */
+enum err asked_until(struct store *s, const struct lane *l, uint64_t pos, int64_t now_ms,
+                     int64_t *until_ms)
 {
     struct row r;
-    enum err e = row_find(s, l->number, pos, &r);
-    *stays = e == ERR_NONE && r.last_ms + s->options.retention_ms > now_ms;
-    return e == ERR_NOT_FOUND ? ERR_NONE : e;
+    struct entry en;
+    *until_ms = 0;
+    enum err e = row_get(s, l->number, pos, &r);
+    if (e == ERR_NOT_FOUND) {
+        e = row_find(s, l->number, pos, &r);
+        r.last_ms = 0; /* of a run it is that of its last position; asking came after that anyway */
+    }
+    if (e == ERR_NONE)
+        e = entry_get(s, pos, &en);
+    if (e != ERR_NONE)
+        return e == ERR_NOT_FOUND ? ERR_NONE : e;
+    int64_t since_ms = r.last_ms > en.requeued_ms ? r.last_ms : en.requeued_ms;
+    if (since_ms + s->options.retention_ms > now_ms)
+        *until_ms = since_ms + s->options.retention_ms;
+    return ERR_NONE;
 }
 
 enum err exceptions_give_up(struct store *s, struct lane *l, uint64_t to, enum row_class cls,
@@ -118,12 +131,12 @@ enum err exceptions_give_up(struct store *s, struct lane *l, uint64_t to, enum r
                         .attempts = x->attempts,
                         .first_ms = now_ms,
                         .last_ms = now_ms};
-        bool stays = x->pos > to;
-        if (!stays && cls == CLASS_RETENTION)
-            e = asked_again(s, l, x->pos, now_ms, &stays);
+        int64_t until_ms = 0;
+        if (x->pos <= to && cls == CLASS_RETENTION)
+            e = asked_until(s, l, x->pos, now_ms, &until_ms);
         if (e != ERR_NONE)
             break;
-        if (stays) {
+        if (x->pos > to || until_ms > 0) {
             s->merged[left++] = *x;
         } else {
             e = row_put(s, l, &r, now_ms);
@@ -214,6 +227,8 @@ enum err lane_remove(struct store *s, struct lane *l)
     if (e == ERR_NONE)
         e = runs_drop(s, l);
     state_remove_lane(s, l);
+    s->sweeping = true; /* its rows stand among the others', by position */
+    s->sweep_next = 0;
     return e;
 }
 

@@ -8,11 +8,11 @@
 #include "queue/store_internal.h"
 
 #define LOOK_AGAIN_MS 60000
+#define TRIM_AT_ONCE  4096u /* by an append, unless it needs more */
 
 struct forgetting {
     struct store *s;
     int64_t now_ms;
-    bool by_time;      /* only what is due */
     uint64_t from, to; /* forgotten, but not its rows yet; none when `to` is 0 */
 };
 
@@ -53,10 +53,11 @@ static int64_t due_ms(const struct store *s, const struct entry *en)
     return since + s->options.retention_ms;
 }
 
+/* What is due and can't go is looked at again a little later. */
 static enum err look_later(struct forgetting *f, uint64_t pos, const struct entry *en)
 {
     int64_t at_ms = due_ms(f->s, en);
-    if (at_ms < f->now_ms + LOOK_AGAIN_MS)
+    if (at_ms <= f->now_ms)
         at_ms = f->now_ms + LOOK_AGAIN_MS;
     struct key k = key_u64_u64((uint64_t)at_ms, pos);
     struct pack p = db_record(f->s);
@@ -70,7 +71,7 @@ static enum err forget_or_later(struct forgetting *f, uint64_t pos, const struct
     enum err e = lanes_want(f->s, pos, &want);
     if (e != ERR_NONE)
         return e;
-    if (want || (f->by_time && due_ms(f->s, en) > f->now_ms))
+    if (want || due_ms(f->s, en) > f->now_ms)
         return look_later(f, pos, en);
     return forget_one(f, pos, en);
 }
@@ -85,7 +86,7 @@ static enum err forget_next(struct forgetting *f)
     enum err e = entry_get(s, s->meta.forget, &en);
     if (e != ERR_NONE)
         return e == ERR_NOT_FOUND ? db_corrupt(s, TABLE_ENTRY) : e;
-    if (f->by_time && en.trimmed_ms + s->options.retention_ms > f->now_ms)
+    if (en.trimmed_ms + s->options.retention_ms > f->now_ms)
         return ERR_NOT_FOUND;
     s->meta_dirty = true;
     return forget_or_later(f, s->meta.forget++, &en);
@@ -101,7 +102,7 @@ static enum err forget_later(struct forgetting *f)
         return e;
     e = walk_seek(&w, NULL);
     uint64_t pos = 0;
-    if (e == ERR_NONE && f->by_time && walk_key_u64(&w, 0) > (uint64_t)f->now_ms)
+    if (e == ERR_NONE && walk_key_u64(&w, 0) > (uint64_t)f->now_ms)
         e = ERR_NOT_FOUND;
     if (e == ERR_NONE) {
         pos = walk_key_u64(&w, sizeof pos);
@@ -118,7 +119,7 @@ static enum err forget_later(struct forgetting *f)
 
 enum err forget_due(struct store *s, int64_t now_ms, unsigned *work)
 {
-    struct forgetting f = {.s = s, .now_ms = now_ms, .by_time = true};
+    struct forgetting f = {.s = s, .now_ms = now_ms};
     enum err e = ERR_NONE;
     while (e == ERR_NONE && *work > 0) {
         e = forget_next(&f);
@@ -151,17 +152,92 @@ static bool would_do(const struct store *s, uint64_t need)
     return s->meta.bytes - gain + need <= s->options.max_bytes;
 }
 
+struct candidate {
+    uint64_t pos; /* 0: none */
+    int64_t due_ms;
+    struct entry entry;
+};
+
+/* The first that was put off and that nobody wants (any more). */
+static enum err first_put_off(struct store *s, struct candidate *c)
+{
+    struct walk w;
+    bool want;
+    c->pos = 0;
+    enum err e = walk_begin(s, TABLE_LATER, &w);
+    if (e != ERR_NONE)
+        return e;
+    for (e = walk_seek(&w, NULL); e == ERR_NONE; e = walk_next(&w)) {
+        uint64_t pos = walk_key_u64(&w, sizeof pos);
+        e = entry_get(s, pos, &c->entry);
+        if (e == ERR_NOT_FOUND)
+            e = walk_del(&w); /* its record is from before it failed again, and it is forgotten */
+        else if (e == ERR_NONE && (e = lanes_want(s, pos, &want)) == ERR_NONE && !want)
+            c->pos = pos;
+        if (e != ERR_NONE || c->pos != 0)
+            break;
+    }
+    walk_end(&w);
+    c->due_ms = c->pos != 0 ? due_ms(s, &c->entry) : 0;
+    return e == ERR_NOT_FOUND ? ERR_NONE : e;
+}
+
+/* The next in the order of positions; those whose time is not that of their trimming are put off.
+ */
+static enum err first_in_turn(struct forgetting *f, struct candidate *c)
+{
+    struct store *s = f->s;
+    for (c->pos = 0; s->meta.forget < s->meta.first; s->meta.forget++) {
+        bool want;
+        uint64_t pos = s->meta.forget;
+        enum err e = entry_get(s, pos, &c->entry);
+        if (e != ERR_NONE)
+            return e == ERR_NOT_FOUND ? db_corrupt(s, TABLE_ENTRY) : e;
+        e = lanes_want(s, pos, &want);
+        if (e == ERR_NONE && !want && c->entry.failed_ms <= c->entry.trimmed_ms) {
+            c->pos = pos;
+            c->due_ms = due_ms(s, &c->entry);
+            return ERR_NONE;
+        }
+        if (e == ERR_NONE)
+            e = look_later(f, pos, &c->entry);
+        if (e != ERR_NONE)
+            return e;
+        s->meta_dirty = true;
+    }
+    return ERR_NONE;
+}
+
+/* Forgets what finished first. ERR_NOT_FOUND when nothing is finished. Its record in TABLE_LATER,
+ * if any, is found to be of no use when its time comes. */
+static enum err forget_oldest(struct forgetting *f)
+{
+    struct candidate in_turn, put_off;
+    enum err e = first_in_turn(f, &in_turn);
+    if (e == ERR_NONE)
+        e = first_put_off(f->s, &put_off);
+    if (e != ERR_NONE)
+        return e;
+    if (put_off.pos != 0 && (in_turn.pos == 0 || put_off.due_ms <= in_turn.due_ms))
+        return forget_one(f, put_off.pos, &put_off.entry);
+    if (in_turn.pos == 0)
+        return ERR_NOT_FOUND;
+    f->s->meta.forget++;
+    return forget_one(f, in_turn.pos, &in_turn.entry);
+}
+
 /* The log's own finished events go first: their bytes cost nobody anything. */
 static enum err trim_for(struct store *s, uint64_t need, int64_t now_ms)
 {
-    uint64_t mark = s->room.mark;
     enum err e = ERR_NONE;
-    if (mark == 0)
-        e = trim_mark(s, &mark);
-    s->room.mark = mark;
-    while (e == ERR_NONE && s->meta.first < mark && !enough(s, need))
-        e = trim_one(s, now_ms);
-    return e;
+    do {
+        unsigned work = TRIM_AT_ONCE;
+        if (s->room.mark == 0)
+            e = trim_mark(s, &s->room.mark);
+        if (e == ERR_NONE && s->meta.first < s->room.mark)
+            e = trim(s, now_ms, &work);
+    } while (e == ERR_NONE && s->meta.first < s->room.mark && !enough(s, need));
+    return e == ERR_NONE ? drop_unneeded(s, TRIM_AT_ONCE) : e;
 }
 
 enum err forget_for(struct store *s, uint64_t need, int64_t now_ms)
@@ -173,11 +249,7 @@ enum err forget_for(struct store *s, uint64_t need, int64_t now_ms)
     if (!would_do(s, need))
         return ERR_FULL;
     while (e == ERR_NONE && !enough(s, need))
-        e = forget_next(&f);
-    if (e == ERR_NOT_FOUND)
-        e = ERR_NONE;
-    for (uint64_t tries = s->meta.entries; e == ERR_NONE && tries > 0 && !enough(s, need); tries--)
-        e = forget_later(&f);
+        e = forget_oldest(&f);
     if (e == ERR_NOT_FOUND)
         e = ERR_NONE;
     if (e == ERR_NONE)

@@ -6,6 +6,8 @@
  */
 #include "queue/store_internal.h"
 
+#include <string.h>
+
 /* ---- the clocks ---- */
 
 /* The look is written when something else is, or every ten minutes: an idle queue does not write.
@@ -71,49 +73,59 @@ static enum err expire(struct store *s, int64_t now_ms, unsigned *work)
 
 /* ---- what was asked for again, and nobody came ---- */
 
-#define ASKED_LOOK_MS 60000
-
+/* The first requests of the lane: others are looked at when these are gone. */
 static enum err drop_old_requests(struct store *s, struct lane *l, int64_t now_ms)
 {
+    struct lane_request asked[QUEUE_REQUESTS_MAX];
     size_t len;
     enum err e = requests_load(s, l, &len);
+    memcpy(asked, s->requests, sizeof asked);
     for (size_t i = 0; e == ERR_NONE && i < len; i++) {
-        struct row r;
-        e = row_find(s, l->number, s->requests[i].pos, &r);
-        if (e == ERR_NONE && r.last_ms + s->options.retention_ms > now_ms)
-            break;
-        if (e == ERR_NONE || e == ERR_NOT_FOUND)
-            e = requests_take(s, l, s->requests[i].number);
+        int64_t until_ms;
+        e = asked_until(s, l, asked[i].pos, now_ms, &until_ms);
+        if (e == ERR_NONE && until_ms == 0)
+            e = request_drop(s, l, &asked[i]);
+        else if (until_ms < s->asked_due_ms)
+            s->asked_due_ms = until_ms;
     }
     return e;
 }
 
-/* What is older than retention and still an exception was asked for again. Retention counts from
- * its row; the floor tells the owner. */
-static enum err drop_old_exceptions(struct store *s, struct lane *l, uint64_t to, int64_t now_ms)
+/* An exception below the log's first position was asked for again. The floor tells the owner when
+ * it goes. */
+static enum err drop_old_exceptions(struct store *s, struct lane *l, int64_t now_ms)
 {
     uint64_t last;
-    enum err e = exceptions_give_up(s, l, to, CLASS_RETENTION, now_ms, &last);
-    if (last > l->floor)
+    size_t len;
+    enum err e = exceptions_give_up(s, l, s->meta.first - 1, CLASS_RETENTION, now_ms, &last);
+    if (last > l->floor) {
         l->floor = last;
+        l->dirty = true;
+    }
+    if (e == ERR_NONE)
+        e = exceptions_load(s, l, s->exceptions, &len);
+    for (size_t i = 0; e == ERR_NONE && i < len && s->exceptions[i].pos < s->meta.first; i++) {
+        int64_t until_ms;
+        e = asked_until(s, l, s->exceptions[i].pos, now_ms, &until_ms);
+        if (until_ms < s->asked_due_ms)
+            s->asked_due_ms = until_ms;
+    }
     return e;
 }
 
+/* All are looked at only when one may be due: there can be many of them, for long. */
 static enum err expire_asked(struct store *s, int64_t now_ms)
 {
-    if (now_ms - s->asked_looked_ms < ASKED_LOOK_MS && now_ms >= s->asked_looked_ms)
+    if (now_ms < s->asked_due_ms)
         return ERR_NONE;
-    s->asked_looked_ms = now_ms;
-    uint64_t to = s->meta.first - 1;
-    if (s->meta.expired > to)
-        to = s->meta.expired;
+    s->asked_due_ms = INT64_MAX;
     enum err e = ERR_NONE;
     for (size_t i = 0; e == ERR_NONE && i < s->lanes_len; i++) {
         struct lane *l = s->lanes[i];
         if (l->requests_pending > 0)
             e = drop_old_requests(s, l, now_ms);
-        if (e == ERR_NONE && l->exceptions_len > 0 && l->exceptions_first <= to)
-            e = drop_old_exceptions(s, l, to, now_ms);
+        if (e == ERR_NONE && l->exceptions_len > 0 && l->exceptions_first < s->meta.first)
+            e = drop_old_exceptions(s, l, now_ms);
     }
     return e;
 }
@@ -164,7 +176,7 @@ static enum err mark_loose(struct store *s, uint64_t pos)
     return db_put(s, TABLE_LOOSE, &k, &p);
 }
 
-enum err trim_one(struct store *s, int64_t now_ms)
+static enum err trim_one(struct store *s, int64_t now_ms)
 {
     uint64_t pos = s->meta.first;
     struct entry en;
@@ -186,7 +198,7 @@ enum err trim_one(struct store *s, int64_t now_ms)
     return e == ERR_NONE ? entry_put(s, pos, &en) : e;
 }
 
-static enum err trim(struct store *s, int64_t now_ms, unsigned *work)
+enum err trim(struct store *s, int64_t now_ms, unsigned *work)
 {
     uint64_t mark;
     enum err e = trim_mark(s, &mark);
@@ -272,6 +284,12 @@ static enum err drop_failed(struct store *s, unsigned looks)
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
+enum err drop_unneeded(struct store *s, unsigned looks)
+{
+    enum err e = drop_loose(s, looks);
+    return e == ERR_NONE ? drop_failed(s, looks) : e;
+}
+
 /* ---- retired lanes ---- */
 
 static enum err remove_retired(struct store *s, int64_t now_ms)
@@ -311,9 +329,9 @@ enum err store_housekeep(struct store *s, int64_t now_ms, uint64_t boot_ms, unsi
     if (e == ERR_NONE)
         e = trim(s, now_ms, &work);
     if (e == ERR_NONE)
-        e = drop_loose(s, work_max);
+        e = rows_sweep(s, work_max);
     if (e == ERR_NONE)
-        e = drop_failed(s, work_max);
+        e = drop_unneeded(s, work_max);
     if (e == ERR_NONE && old_goes)
         e = forget_due(s, now_ms, &work);
     if (e == ERR_NONE && old_goes)

@@ -66,11 +66,14 @@ static enum err add_version(struct store *s, const struct event *ev, uint64_t po
     enum err e = latest_get(s, ev->address, &l);
     if (e != ERR_NONE && e != ERR_NOT_FOUND)
         return e;
-    if (e == ERR_NOT_FOUND || event_newer(ev->created_at, ev->id, l.created_at, l.id)) {
-        if (e == ERR_NONE) {
-            s->superseded[0] = l.pos;
-            t->superseded_len = 1;
-        }
+    /* The same event may be there under a position that is forgotten. */
+    bool same = e == ERR_NONE && memcmp(l.id, ev->id, sizeof l.id) == 0;
+    bool newest = e == ERR_NOT_FOUND || event_newer(ev->created_at, ev->id, l.created_at, l.id);
+    if (e == ERR_NONE && newest) {
+        s->superseded[0] = l.pos;
+        t->superseded_len = 1;
+    }
+    if (newest || same) {
         l.pos = pos;
         l.created_at = ev->created_at;
         memcpy(l.id, ev->id, sizeof l.id);
@@ -81,15 +84,14 @@ static enum err add_version(struct store *s, const struct event *ev, uint64_t po
     return latest_put(s, ev->address, &l);
 }
 
-/* When the newest version is forgotten, the address begins anew: what is left of it is older than
- * retention, and trimmed. */
-static enum err remove_version(struct store *s, uint64_t pos, const struct entry *en)
+/* The newest counts until all versions are forgotten: the others are superseded all the same. */
+static enum err remove_version(struct store *s, const struct entry *en)
 {
     struct latest l;
     enum err e = latest_get(s, en->address, &l);
     if (e != ERR_NONE)
         return e == ERR_NOT_FOUND ? ERR_NONE : e;
-    if (l.pos != pos && l.versions > 1) {
+    if (l.versions > 1) {
         l.versions--;
         return latest_put(s, en->address, &l);
     }
@@ -193,10 +195,13 @@ static enum err find_deleted_id(struct deleting *d, const uint8_t *id)
 static enum err find_deleted_address(struct deleting *d, const uint8_t *address)
 {
     struct latest l;
+    bool has = false;
     enum err e = latest_get(d->s, address, &l);
+    if (e == ERR_NONE)
+        e = log_has(d->s, l.pos, &has);
     if (e != ERR_NONE)
         return e == ERR_NOT_FOUND ? ERR_NONE : e;
-    if (l.created_at <= d->ev->created_at)
+    if (has && l.created_at <= d->ev->created_at)
         tell_deleted(d, l.pos);
     if (l.versions > 1)
         d->t->deleted_more = true;
@@ -290,7 +295,7 @@ enum err index_remove(struct store *s, uint64_t pos, const struct entry *en)
     struct key k = key_bytes(en->id, sizeof en->id);
     enum err e = db_del(s, TABLE_ID, &k);
     if (e == ERR_NONE && en->has_address)
-        e = remove_version(s, pos, en);
+        e = remove_version(s, en);
     if (e == ERR_NONE && en->kind == KIND_DELETION)
         e = remove_deletions(s, pos);
     return e;

@@ -148,8 +148,10 @@ struct store {
     uint8_t *verdicts; /* by kind: 0 unknown, else some lane takes it or none */
     struct room room;
     uint64_t look_written_boot_ms;
-    int64_t asked_looked_ms; /* when old requests were last looked for */
-    uint64_t loose_next;     /* where the walk through TABLE_LOOSE goes on */
+    int64_t asked_due_ms; /* nothing that was asked for again is too old before */
+    uint64_t loose_next;  /* where the walk through TABLE_LOOSE goes on */
+    bool sweeping;        /* rows of lanes that are gone are looked for, */
+    uint64_t sweep_next;  /* from this position on */
     bool has_ballast;
     uint64_t ballast_tried_boot_ms;
     struct buf record;
@@ -333,7 +335,10 @@ MUST_USE enum err paths_load(struct store *s, const struct lane *l,
 MUST_USE enum err requests_load(struct store *s, const struct lane *l, size_t *len);
 MUST_USE enum err request_add(struct store *s, struct lane *l, uint64_t pos);
 /* All up to this number are taken up, or (UINT64_MAX) dropped. */
+/* Drops those for positions that have no row any more: they arrived meanwhile. */
+MUST_USE enum err requests_cancel(struct store *s, struct lane *l, uint64_t from, uint64_t to);
 MUST_USE enum err requests_take(struct store *s, struct lane *l, uint64_t number);
+MUST_USE enum err request_drop(struct store *s, struct lane *l, const struct lane_request *r);
 MUST_USE enum err request_pending(struct store *s, const struct lane *l, uint64_t pos, bool *is);
 /* Some lane still has something to do about this position: it is an exception or asked for. */
 MUST_USE enum err lanes_want(struct store *s, uint64_t pos, bool *want);
@@ -352,6 +357,9 @@ MUST_USE enum err version_at(struct store *s, const struct lane *l, uint64_t pos
  * exception with a row younger than retention stays: somebody asked for it again. */
 MUST_USE enum err lane_give_up(struct store *s, struct lane *l, uint64_t to, enum row_class cls,
                                int64_t now_ms);
+/* `pos` was asked for again, and retention has not passed since; else `*until_ms` is 0. */
+MUST_USE enum err asked_until(struct store *s, const struct lane *l, uint64_t pos, int64_t now_ms,
+                              int64_t *until_ms);
 /* Only its exceptions up to `to`; `*last` is the highest that went, 0 when none did. */
 MUST_USE enum err exceptions_give_up(struct store *s, struct lane *l, uint64_t to,
                                      enum row_class cls, int64_t now_ms, uint64_t *last);
@@ -360,7 +368,9 @@ MUST_USE enum err lane_remove(struct store *s, struct lane *l);
 
 /* ---- store_rows.c ---- */
 
-/* The row of one position, or the run that covers it. */
+/* The row of just this position. */
+MUST_USE enum err row_get(struct store *s, uint32_t lane, uint64_t pos, struct row *r);
+/* That, or the run that covers it. */
 MUST_USE enum err row_find(struct store *s, uint32_t lane, uint64_t pos, struct row *r);
 /* Replaces the position's row. Nothing when the position is forgotten. */
 MUST_USE enum err row_put(struct store *s, struct lane *l, const struct row *r, int64_t now_ms);
@@ -372,6 +382,9 @@ MUST_USE enum err run_cut(struct store *s, struct lane *l, uint64_t from, uint64
 MUST_USE enum err runs_drop(struct store *s, struct lane *l);
 /* All rows of all lanes at these positions. */
 MUST_USE enum err rows_forget(struct store *s, uint64_t from, uint64_t to);
+/* Goes on looking for rows of lanes that are no more, about `looks` of them: they go, and no longer
+ * hold bytes. */
+MUST_USE enum err rows_sweep(struct store *s, unsigned looks);
 /* Counts again which failed rows of lanes that are still there hold the bytes of `pos`. */
 MUST_USE enum err row_holds(struct store *s, uint64_t pos, struct entry *e);
 
@@ -379,8 +392,10 @@ MUST_USE enum err row_holds(struct store *s, uint64_t pos, struct entry *e);
 
 /* The lowest position that some lane still needs. */
 MUST_USE enum err trim_mark(struct store *s, uint64_t *mark);
-/* Takes the position at meta.first out of the log. */
-MUST_USE enum err trim_one(struct store *s, int64_t now_ms);
+/* Takes what nobody needs any more out of the log, at most `*work` positions, which is lowered. */
+MUST_USE enum err trim(struct store *s, int64_t now_ms, unsigned *work);
+/* Drops bytes of trimmed positions: those that nobody needs, and the oldest beyond failed_max. */
+MUST_USE enum err drop_unneeded(struct store *s, unsigned looks);
 /* Forgets what is due, at most `*work` of them, which is lowered. */
 MUST_USE enum err forget_due(struct store *s, int64_t now_ms, unsigned *work);
 /* Makes `need` bytes of max_bytes free by trimming and forgetting what is finished, the oldest

@@ -117,32 +117,70 @@ enum err requests_load(struct store *s, const struct lane *l, size_t *len)
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
+enum err request_drop(struct store *s, struct lane *l, const struct lane_request *r)
+{
+    struct key k = key_lane_u64(l->number, r->number);
+    l->requests_pending--;
+    l->dirty = true;
+    enum err e = db_del(s, TABLE_REQUEST, &k);
+    k = key_lane_u64(l->number, r->pos);
+    return e == ERR_NONE ? db_del(s, TABLE_REQUESTED, &k) : e;
+}
+
 enum err requests_take(struct store *s, struct lane *l, uint64_t number)
 {
-    struct key prefix = {.len = 0};
+    enum err e = ERR_NONE;
+    while (e == ERR_NONE && l->requests_pending > 0) {
+        size_t len;
+        e = requests_load(s, l, &len);
+        if (e == ERR_NONE && len == 0)
+            e = db_corrupt(s, TABLE_REQUEST);
+        for (size_t i = 0; e == ERR_NONE && i < len; i++) {
+            if (s->requests[i].number > number)
+                return ERR_NONE;
+            e = request_drop(s, l, &s->requests[i]);
+        }
+    }
+    return e;
+}
+
+/* The first request for a position from … to. */
+static enum err first_requested(struct store *s, const struct lane *l, uint64_t from, uint64_t to,
+                                struct lane_request *r)
+{
+    struct key k = key_lane_u64(l->number, from), prefix = {.len = 0};
     struct walk w;
-    if (l->requests_pending == 0)
-        return ERR_NONE;
     key_add_u32(&prefix, l->number);
-    enum err e = walk_begin(s, TABLE_REQUEST, &w);
+    enum err e = walk_begin(s, TABLE_REQUESTED, &w);
     if (e != ERR_NONE)
         return e;
-    for (e = walk_seek(&w, &prefix); e == ERR_NONE && walk_has_prefix(&w, &prefix);
-         e = walk_next(&w)) {
-        struct lane_request r;
-        e = read_request(&w, &r);
-        if (e != ERR_NONE || r.number > number)
-            break;
-        struct key k = key_lane_u64(l->number, r.pos);
-        l->requests_pending--;
-        l->dirty = true;
-        e = db_del(s, TABLE_REQUESTED, &k);
-        if (e == ERR_NONE)
-            e = walk_del(&w);
-        if (e != ERR_NONE)
-            break;
+    e = walk_seek(&w, &k);
+    if (e == ERR_NONE && (!walk_has_prefix(&w, &prefix) || walk_key_u64(&w, prefix.len) > to))
+        e = ERR_NOT_FOUND;
+    if (e == ERR_NONE) {
+        r->pos = walk_key_u64(&w, prefix.len);
+        r->number = unpack_u64(&w.u);
+        if (unpack_end(&w.u) != ERR_NONE)
+            e = db_corrupt(s, TABLE_REQUESTED);
     }
     walk_end(&w);
+    return e;
+}
+
+enum err requests_cancel(struct store *s, struct lane *l, uint64_t from, uint64_t to)
+{
+    enum err e = ERR_NONE;
+    while (e == ERR_NONE && l->requests_pending > 0 && from <= to) {
+        struct lane_request r;
+        struct row row;
+        e = first_requested(s, l, from, to, &r);
+        if (e != ERR_NONE)
+            break;
+        from = r.pos + 1;
+        e = row_find(s, l->number, r.pos, &row);
+        if (e == ERR_NOT_FOUND)
+            e = request_drop(s, l, &r);
+    }
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 

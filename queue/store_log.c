@@ -196,6 +196,8 @@ static enum err append_again(struct store *s, const struct event *ev, uint64_t p
         return e;
     e = restore_bytes(s, ev, pos, &en);
     en.requeued_ms = now_ms;
+    if (s->asked_due_ms > now_ms + s->options.retention_ms)
+        s->asked_due_ms = now_ms + s->options.retention_ms;
     return e == ERR_NONE ? entry_put(s, pos, &en) : e;
 }
 

@@ -121,7 +121,7 @@ enum err runs_drop(struct store *s, struct lane *l)
 
 /* ---- rows of one position ---- */
 
-static enum err row_get(struct store *s, uint32_t lane, uint64_t pos, struct row *r)
+enum err row_get(struct store *s, uint32_t lane, uint64_t pos, struct row *r)
 {
     struct key k = key_u64_u32(pos, lane);
     struct unpack u;
@@ -237,6 +237,61 @@ enum err row_remove(struct store *s, struct lane *l, uint64_t pos)
     if (e == ERR_NOT_FOUND)
         return ERR_NONE;
     return e == ERR_NONE ? let_go(s, pos, &en) : e;
+}
+
+/* ---- rows of lanes that are gone ---- */
+
+/* Drops those of one position, and counts again what holds its bytes. */
+static enum err sweep_position(struct walk *w, uint64_t pos, bool *dropped)
+{
+    struct store *s = w->s;
+    enum err e = ERR_NONE;
+    *dropped = false;
+    while (e == ERR_NONE && walk_key_u64(w, 0) == pos) {
+        if (!lane_find(s, walk_key_u32(w, sizeof pos))) {
+            *dropped = true;
+            e = walk_del(w);
+        }
+        if (e == ERR_NONE)
+            e = walk_next(w);
+    }
+    return e;
+}
+
+static enum err count_again(struct store *s, uint64_t pos)
+{
+    struct entry en;
+    enum err e = entry_get(s, pos, &en);
+    if (e == ERR_NONE && en.holds > 0)
+        e = let_go(s, pos, &en);
+    return e == ERR_NOT_FOUND ? ERR_NONE : e;
+}
+
+enum err rows_sweep(struct store *s, unsigned looks)
+{
+    struct walk w;
+    if (!s->sweeping)
+        return ERR_NONE;
+    struct key k = key_u64_u32(s->sweep_next, 0);
+    enum err e = walk_begin(s, TABLE_ROW, &w);
+    if (e == ERR_NONE)
+        e = walk_seek(&w, &k);
+    for (; e == ERR_NONE && looks > 0; looks--) {
+        uint64_t pos = walk_key_u64(&w, 0);
+        bool dropped;
+        s->sweep_next = pos + 1;
+        e = sweep_position(&w, pos, &dropped);
+        if (dropped && (e == ERR_NONE || e == ERR_NOT_FOUND)) {
+            enum err counted = count_again(s, pos);
+            e = counted == ERR_NONE ? e : counted;
+        }
+    }
+    walk_end(&w);
+    if (e == ERR_NOT_FOUND) {
+        s->sweeping = false;
+        s->sweep_next = 0;
+    }
+    return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
 /* ---- forgetting ---- */

@@ -152,6 +152,9 @@ void state_free(struct store *s)
     s->lanes_len = s->lanes_cap = s->lanes_alive = 0;
     s->meta = (struct meta){0};
     s->meta_dirty = false;
+    s->asked_due_ms = 0;
+    s->sweeping = true; /* a sweep that was not finished is not remembered */
+    s->sweep_next = 0;
     state_registry_changed(s);
 }
 

@@ -68,3 +68,10 @@ int service_run(struct service *s)
         LOG(LOG_WARN, "the event loop was not empty at the end");
     return s->status;
 }
+
+int service_abandon(struct service *s, int status)
+{
+    service_done(s);
+    service_run(s);
+    return status;
+}

@@ -22,6 +22,8 @@ void service_init(struct service *s, const struct invocation *inv, void (*on_sto
                   void *arg);
 /* Runs until service_done, then frees the loop. Returns the exit status. */
 int service_run(struct service *s);
+/* It could not begin: ends the loop without a turn of work. Returns `status`. */
+int service_abandon(struct service *s, int status);
 /* Everything of the service's own is closed: the loop may end. */
 void service_done(void *service);
 

@@ -9,6 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+static int status_of(enum err e)
+{
+    return e == ERR_INVALID || e == ERR_UNSUPPORTED ? EXIT_USAGE : 1;
+}
+
 static void log_warnings(const struct config *c)
 {
     const char *at = (const char *)c->warnings.data;
@@ -65,7 +70,7 @@ static int queue_run(const struct invocation *inv)
         .arg = &s,
     };
     if (broker_new(&s.service.loop, &o, &s.broker, &p) != ERR_NONE)
-        return command_fail(inv, 1, "%s", p.text);
+        return service_abandon(&s.service, command_fail(inv, 1, "%s", p.text));
     LOG(LOG_INFO, "queue ready", LOG_S("url", c->queue.url), LOG_S("data_dir", c->queue.data_dir));
     return service_run(&s.service);
 }
@@ -125,12 +130,14 @@ static int ingest_run(const struct invocation *inv)
     enum err e = queue_open(&s.service.loop, &(struct queue_options){.url = inv->config.queue.url},
                             &s.queue, &p);
     if (e != ERR_NONE)
-        return command_fail(inv, e == ERR_INVALID || e == ERR_UNSUPPORTED ? EXIT_USAGE : 1, "%s",
-                            p.text);
+        return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
     const struct ingest_options o = ingest_options_of(&inv->config);
     e = ingest_new(&s.service.loop, s.queue, &o, &s.ingest, &p);
-    if (e != ERR_NONE)
-        return command_fail(inv, e == ERR_INVALID ? EXIT_USAGE : 1, "%s", p.text);
+    if (e != ERR_NONE) {
+        s.service.status = command_fail(inv, status_of(e), "%s", p.text);
+        ingest_gone(&s);
+        return service_run(&s.service);
+    }
     for (size_t i = 0; i < o.listen_len; i++)
         LOG(LOG_INFO, "ingest ready", LOG_S("listen", o.listen[i]),
             LOG_I("port", ingest_port(s.ingest, i)));
@@ -206,12 +213,14 @@ static int publisher_run(const struct invocation *inv)
     enum err e =
         queue_open(&s.service.loop, &(struct queue_options){.url = c->queue.url}, &s.queue, &p);
     if (e != ERR_NONE)
-        return command_fail(inv, e == ERR_INVALID || e == ERR_UNSUPPORTED ? EXIT_USAGE : 1, "%s",
-                            p.text);
+        return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
     const struct publisher_options o = publisher_options_of(c, has_tor ? &socks : NULL);
     e = publisher_new(&s.service.loop, s.queue, &o, &s.publisher, &p);
-    if (e != ERR_NONE)
-        return command_fail(inv, e == ERR_INVALID ? EXIT_USAGE : 1, "%s", p.text);
+    if (e != ERR_NONE) {
+        s.service.status = command_fail(inv, status_of(e), "%s", p.text);
+        publisher_gone(&s);
+        return service_run(&s.service);
+    }
     LOG(LOG_INFO, "publisher ready", LOG_I("relays", c->publisher.relays.len));
     return service_run(&s.service);
 }

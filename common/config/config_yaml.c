@@ -90,6 +90,18 @@ static enum err relay_map(struct reader *r, yaml_node_t *map)
     return e;
 }
 
+/* One item of a list is one URL, whatever it contains. */
+static enum err relay_word(struct reader *r, yaml_node_t *item)
+{
+    struct relay_entry *entry;
+    if (has_nul(item))
+        return bad(r, item, "a value with a NUL byte");
+    enum err e = relay_entries_add(r->relays, line_of(item), &entry, r->p);
+    if (e == ERR_NONE)
+        entry->url = mem_strdup(scalar(item));
+    return e;
+}
+
 static enum err relay_list(struct reader *r, yaml_node_t *node)
 {
     if (node->type == YAML_SCALAR_NODE)
@@ -102,7 +114,7 @@ static enum err relay_list(struct reader *r, yaml_node_t *node)
          e == ERR_NONE && i < node->data.sequence.items.top; i++) {
         yaml_node_t *item = yaml_document_get_node(&r->doc, *i);
         if (item->type == YAML_SCALAR_NODE)
-            e = relay_list(r, item);
+            e = relay_word(r, item);
         else if (item->type == YAML_MAPPING_NODE)
             e = relay_map(r, item);
         else

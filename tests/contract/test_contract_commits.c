@@ -173,8 +173,7 @@ static void a_lane_has_at_most_1024_exceptions(void **state)
     c.exceptions_len = ALL;
     struct answer a; /* refused by the lane, or on the way there */
     ask_commit(&r->loop, r->q, &c, 1, &a);
-    assert_true(a.e == ERR_INVALID ||
-                (a.e == ERR_NONE && a.committed[0].status == COMMIT_INVALID));
+    assert_true(a.e == ERR_INVALID || (a.e == ERR_NONE && a.committed[0].status == COMMIT_INVALID));
     answer_free(&a);
     assert_int_equal(status(r, 1).position, 0);
     c.exceptions_len = ALL - 1;

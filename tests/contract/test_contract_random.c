@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/log.h"
 #include "tests/support/history.h"
 
 #include <inttypes.h>
@@ -37,6 +38,7 @@ static void play(uint64_t seed, uint64_t steps)
 static void all_queues_answer_a_random_history_alike(void **state)
 {
     (void)state;
+    log_init(LOG_ERROR, LOG_TEXT, "contract");
     uint64_t steps = from_env("VOLLEY_STEPS", STEPS);
     uint64_t seed = from_env("VOLLEY_SEED", 0);
     if (seed != 0) {

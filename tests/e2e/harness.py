@@ -25,7 +25,7 @@ SEED = int(os.environ.pop("VOLLEY_SEED", random.randrange(1 << 30)))
 
 def figure(text):
     """A measured figure, shown by tests/run under the file's line."""
-    print("figure: " + text, flush=True)
+    print("\nfigure: " + text, flush=True)
 
 
 def clean_env(extra=None):
@@ -386,7 +386,8 @@ class Scenario(unittest.TestCase):
         return v
 
     def tearDown(self):
-        failed = any(error for _, error in self._outcome.errors) if hasattr(self._outcome, "errors") else False
+        result = self._outcome.result
+        failed = any(test is self for test, _ in result.failures + result.errors)
         for thing in reversed(self.started):
             try:
                 if isinstance(thing, Volley):

@@ -9,17 +9,18 @@ from harness import Scenario, figure, main
 
 class Families(Scenario):
     def deliver(self, stance, **keys):
-        relays = self.practice("a:" + stance, build="release")
+        name = "a%d" % len(self.started)  # one record each
+        relays = self.practice("%s:%s" % (name, stance), build="release")
         v = self.volley(list(relays.urls.values()), build="release", keys=keys)
         v.up()
         v.post(1, "--seed", 3)
         v.wait_drained()
-        lane = v.depth()[0][relays.urls["a"]]
-        got = relays.records("a")
+        lane = v.depth()[0][relays.urls[name]]
+        got = relays.records(name)
         self.assertEqual(len(got), 1)
         self.assertEqual(lane["family"], got[0][2], "the recorded family is the one the relay saw")
         v.stop()
-        return lane, got[0][2], relays.counts("a")
+        return lane, got[0][2], relays.counts(name)
 
     def test_a_healthy_dual_stack_relay_is_reached_over_ipv6(self):
         lane, family, counts = self.deliver("dual")

@@ -7,12 +7,12 @@
 
 static bool sign_line(char *line)
 {
-    char *save = NULL, *words[5];
+    char *words[5];
     uint8_t secret[32] = {0};
     struct event *ev;
     struct problem p;
     for (int i = 0; i < 5; i++) {
-        words[i] = strtok_r(i == 0 ? line : NULL, i < 4 ? "\t" : "\n", &save);
+        words[i] = strsep(&line, i < 4 ? "\t" : "\n"); /* empty fields count */
         if (words[i] == NULL)
             return false;
     }

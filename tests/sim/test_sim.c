@@ -77,7 +77,9 @@ static void send_event(struct sim *s, uint64_t pos)
               window_size(l));
     const struct item *it = items_find(l, pos);
     if (it != NULL && (it->flags & ITEM_SUSPECT))
-        SIM_CHECK(s, l->flying == 0 && sim_attempts(&s->queue, pos) == it->attempts,
+        SIM_CHECK(s,
+                  l->flying == 0 &&
+                      (sim_attempts(&s->queue, pos) == it->attempts || s->queue.expired[pos]),
                   "suspect %" PRIu64 " goes in company, or unpaid", pos);
     if (f->sent == 0 && it == NULL) {
         SIM_CHECK(s, pos > s->first_sent, "%" PRIu64 " after %" PRIu64, pos, s->first_sent);

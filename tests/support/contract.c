@@ -1,5 +1,7 @@
 #include "tests/support/contract.h"
 
+#include "common/base/log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,7 @@ struct rig *contract_again(void **state, const struct rig_options *o)
 int contract_run(const char *title, const struct CMUnitTest *cases, size_t len)
 {
     int failed = 0;
+    log_init(LOG_ERROR, LOG_TEXT, "contract");
     for (size_t i = 0; i < backends_len; i++) {
         char name[128];
         row = &backends[i];

@@ -24,6 +24,43 @@ void history_fail(const struct history *h, const char *fmt, ...)
     abort();
 }
 
+/* The line at `*text`, which moves on to the next. */
+static struct json_span line_of(const char **text)
+{
+    const char *end = strchrnul(*text, '\n');
+    struct json_span line = {*text, (size_t)(end - *text)};
+    *text = *end ? end + 1 : end;
+    return line;
+}
+
+#define LINES_SHOWN 12
+
+/* What two queues said, from a little before the first difference on. */
+_Noreturn static void fail_different(const struct history *h, size_t which, const char *one,
+                                     const char *other)
+{
+    const char *a = one, *b = other, *before[2][3] = {{one, one, one}, {other, other, other}};
+    int shown[2] = {0, 0};
+    for (;;) {
+        const char *at[2] = {a, b};
+        struct json_span x = line_of(&a), y = line_of(&b);
+        if (x.len != y.len || memcmp(x.p, y.p, x.len) != 0)
+            break;
+        for (int i = 0; i < 2; i++) {
+            memmove(before[i], before[i] + 1, 2 * sizeof(char *));
+            before[i][2] = at[i];
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        const char *end = before[i][0];
+        for (int n = 0; n < LINES_SHOWN; n++)
+            (void)line_of(&end);
+        shown[i] = (int)(end - before[i][0]);
+    }
+    history_fail(h, "the %s says\n%.*s\nthe %s says\n%.*s", h->rigs[0]->backend->name, shown[0],
+                 before[0][0], h->rigs[which]->backend->name, shown[1], before[1][0]);
+}
+
 void history_ask(struct history *h, history_ask_fn *ask, void *arg, history_say_fn *say,
                  struct answer *first)
 {
@@ -38,8 +75,7 @@ void history_ask(struct history *h, history_ask_fn *ask, void *arg, history_say_
         buf_clear(&other);
         say(&other, &a);
         if (strcmp(buf_str(&one), buf_str(&other)) != 0)
-            history_fail(h, "the %s says\n%s\nthe %s says\n%s", h->rigs[0]->backend->name,
-                         buf_str(&one), h->rigs[i]->backend->name, buf_str(&other));
+            fail_different(h, i, buf_str(&one), buf_str(&other));
         answer_free(&a);
     }
     buf_fini(&one);
@@ -242,21 +278,22 @@ static void do_commit(struct history *h)
     struct committing asked = {lanes, len};
     if (getenv("VOLLEY_TRACE"))
         for (size_t i = 0; i < len; i++) {
-            fprintf(stderr, "step %u lane %u epoch %lu seq %lu pos %lu v%u taken %lu exc", h->step,
-                    lanes[i].lane, lanes[i].epoch, lanes[i].seq, lanes[i].position,
-                    lanes[i].definition_version, lanes[i].requests_taken);
+            fprintf(stderr,
+                    "T step %u lane %u epoch %lu seq %lu pos %lu floor %lu v%u taken %lu exc",
+                    h->step, lanes[i].lane, lanes[i].epoch, lanes[i].seq, lanes[i].position,
+                    lanes[i].floor, lanes[i].definition_version, lanes[i].requests_taken);
             for (size_t k = 0; k < lanes[i].exceptions_len; k++)
                 fprintf(stderr, " %lu", lanes[i].exceptions[k].pos);
-            fprintf(stderr, " settled");
-            for (size_t k = 0; k < made[i].settled_len; k++)
-                fprintf(stderr, " %lu:%d", made[i].settled_pos[k], made[i].settled_as[k]);
-            fprintf(stderr, " h %lu\n", holder_lane(&actor->h, lanes[i].lane)->position);
+            fprintf(stderr, " rm");
+            for (size_t k = 0; k < lanes[i].rows_removed_len; k++)
+                fprintf(stderr, " %lu", lanes[i].rows_removed[k]);
+            fprintf(stderr, " add");
+            for (size_t k = 0; k < lanes[i].rows_added_len; k++)
+                fprintf(stderr, " %lu", lanes[i].rows_added[k].from);
+            fprintf(stderr, " h %lu now %ld\n", holder_lane(&actor->h, lanes[i].lane)->position,
+                    h->world.now_ms);
         }
     history_ask(h, ask_to_commit, &asked, say_commit, &a);
-    if (getenv("VOLLEY_TRACE"))
-        for (size_t i = 0; i < len; i++)
-            fprintf(stderr, "   -> lane %u status %d pos %lu\n", lanes[i].lane,
-                    a.committed[i].status, a.committed[i].position);
     if (a.e != ERR_NONE || a.committed_len != len)
         history_fail(h, "commits were answered %s", err_name(a.e));
     for (size_t i = 0; i < len; i++) {
@@ -382,8 +419,10 @@ static void do_define(struct history *h)
     unsigned i = roll(h, HISTORY_RELAYS);
     if (h->in_list[i] && roll(h, 10) > 0) {
         change_relay(h, &h->relays[i]);
-    } else if (h->in_list[i] && i > 0) {
+    } else if (h->in_list[i] && i > 0 && h->seed % 3 == 0) {
         h->in_list[i] = false;
+        if (h->retired_ms == 0)
+            h->retired_ms = h->rigs[0]->wall_ms;
     } else if (!h->was_in_list[i]) {
         h->relays[i].backfill = roll(h, 2) == 0;
         h->in_list[i] = h->was_in_list[i] = true;
@@ -402,39 +441,49 @@ static void forget_ended(struct history *h)
     }
 }
 
-static void each(struct history *h, void (*fn)(struct rig *))
+/* No history is told beyond the retention of a retired lane: what its failed rows held may then be
+ * let go at once or later. */
+static bool too_late(const struct history *h, int64_t by)
 {
-    for (size_t i = 0; i < h->rigs_len; i++)
-        fn(h->rigs[i]);
-    h->world.now_ms = h->rigs[0]->wall_ms;
+    return h->retired_ms != 0 &&
+           h->rigs[0]->wall_ms + by >= h->retired_ms + h->rigs[0]->options.retention_ms;
 }
 
+/* Backends may put housekeeping off by up to a minute. So in a history the wall clock moves in
+ * whole minutes, and all is done in each that is due. */
 static void do_pass(struct history *h)
 {
-    static const int64_t ms[] = {1,     500,   2000,   2000,    5000,   9000,
-                                 10000, 60000, 600000, 1800000, 3600000};
+    static const int64_t minutes[] = {1, 1, 1, 2, 5, 10, 30, 60};
+    int64_t by = minutes[roll(h, COUNT_OF(minutes))] * 60000;
     h->doing = "time";
-    int64_t by = ms[roll(h, COUNT_OF(ms))];
+    if (too_late(h, by))
+        return;
     for (size_t i = 0; i < h->rigs_len; i++)
         rig_pass(h->rigs[i], by);
     h->world.now_ms = h->rigs[0]->wall_ms;
     forget_ended(h);
 }
 
+/* What leases live by moves on, while nobody has set the wall clock right yet. */
+static void do_pass_a_little(struct history *h)
+{
+    static const uint64_t ms[] = {1, 500, 2000, 5000, 9000, 10000};
+    h->doing = "a little time";
+    uint64_t by = ms[roll(h, COUNT_OF(ms))];
+    for (size_t i = 0; i < h->rigs_len; i++)
+        h->rigs[i]->boot_ms += by;
+}
+
 static void do_jump(struct history *h)
 {
-    static const int64_t ms[] = {-3600000, -5000, 5000, 7200000};
     h->doing = "a jump of the clock";
-    int64_t by = ms[roll(h, COUNT_OF(ms))];
+    int64_t by = (int64_t)(1 + roll(h, 180)) * 60000;
+    if (too_late(h, by))
+        return;
     for (size_t i = 0; i < h->rigs_len; i++)
         rig_jump(h->rigs[i], by);
     h->world.now_ms = h->rigs[0]->wall_ms;
-}
-
-static void do_housekeep(struct history *h)
-{
-    h->doing = "housekeeping";
-    each(h, rig_housekeep);
+    forget_ended(h);
 }
 
 static void do_lose_tail(struct history *h)
@@ -447,7 +496,9 @@ static void do_lose_tail(struct history *h)
 static void do_restart(struct history *h)
 {
     h->doing = "restart";
-    each(h, rig_restart);
+    for (size_t i = 0; i < h->rigs_len; i++)
+        rig_restart(h->rigs[i]);
+    forget_ended(h);
     for (int i = 0; i < HISTORY_ACTORS; i++) { /* all get a whole term */
         if (h->renewed_boot_ms[i] > 0)
             h->renewed_boot_ms[i] = h->rigs[0]->boot_ms;
@@ -460,9 +511,10 @@ void history_step(struct history *h)
         unsigned weight;
         void (*fn)(struct history *h);
     } steps[] = {
-        {40, do_append},   {8, do_append_again}, {22, do_lease},  {40, do_commit},   {4, do_repeat},
-        {3, do_stale},     {3, do_spoiled},      {3, do_define},  {8, do_pass},      {1, do_jump},
-        {8, do_housekeep}, {1, do_crash},        {1, do_restart}, {1, do_lose_tail},
+        {40, do_append}, {8, do_append_again},  {22, do_lease},  {40, do_commit},
+        {4, do_repeat},  {3, do_stale},         {3, do_spoiled}, {3, do_define},
+        {6, do_pass},    {8, do_pass_a_little}, {1, do_jump},    {1, do_lose_tail},
+        {1, do_crash},   {1, do_restart},
     };
     unsigned all = 0;
     for (size_t i = 0; i < COUNT_OF(steps); i++)
@@ -485,8 +537,6 @@ struct history *history_open(uint64_t seed)
     h->doing = "the beginning";
     world_init(&h->world, seed);
     h->world.now_ms = RIG_WALL_MS;
-    if (roll(h, 4) == 0)
-        o.max_bytes = 30000 + roll(h, 60000);
     o.failed_max = 1000 + roll(h, 30000);
     for (size_t i = 0; i < backends_len; i++)
         h->rigs[h->rigs_len++] = rig_open(&backends[i], &o);

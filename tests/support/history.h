@@ -32,6 +32,7 @@ struct history {
 
     struct definition relays[HISTORY_RELAYS];
     bool in_list[HISTORY_RELAYS], was_in_list[HISTORY_RELAYS];
+    int64_t retired_ms; /* when the first one was dropped; 0 */
 
     uint64_t head;
     struct {

@@ -203,7 +203,6 @@ void history_compare(struct history *h)
     struct tally tallies[ACTOR_LANES_MAX] = {0};
     struct answer a;
     h->doing = "looking";
-    compare_log(h);
     compare_receipts(h, tallies);
     history_ask(h, ask_for_depth, NULL, say_depth, &a);
     if (a.depth.head != h->head)
@@ -211,5 +210,6 @@ void history_compare(struct history *h)
     for (size_t i = 0; i < a.depth.lanes_len; i++)
         check_status(h, &a.depth.lanes[i], &tallies[a.depth.lanes[i].lane]);
     answer_free(&a);
+    compare_log(h);
     compare_tails(h);
 }

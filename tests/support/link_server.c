@@ -337,11 +337,16 @@ bool link_server_start(struct link_server *s, uv_loop_t *loop, const struct link
     return true;
 }
 
+static void on_poll_closed(uv_handle_t *handle)
+{
+    free(handle); /* its first member */
+}
+
 void link_server_stop(struct link_server *s)
 {
     while (s->clients != NULL)
         drop(s->clients);
-    uv_close((uv_handle_t *)s->poll, (uv_close_cb)free);
+    uv_close((uv_handle_t *)s->poll, on_poll_closed);
     (void)close(s->fd);
 }
 

@@ -212,6 +212,10 @@ static void say_row(struct buf *out, uint64_t pos, const struct row *r)
 {
     if (r->from > pos || r->to < pos)
         say(out, "  a row of other positions: %" PRIu64 " to %" PRIu64 "\n", r->from, r->to);
+    if (r->end == ROW_EXPIRED && r->attempts == 0) { /* a run has the times of all its positions */
+        say(out, "  row %s %s\n", row_end_name(r->end), row_class_name(r->cls));
+        return;
+    }
     say(out, "  row %s %s attempts %" PRIu32 " first %" PRId64 " last %" PRId64 " %s %s \"%s\"\n",
         row_end_name(r->end), row_class_name(r->cls), r->attempts, r->first_ms, r->last_ms,
         route_name(r->route), family_name(r->family), r->text);

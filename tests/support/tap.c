@@ -135,6 +135,8 @@ static void tap_lease(struct queue *q, const struct lease_call *call, queue_leas
         return;
     tap_of(q)->leases++;
     tap_of(q)->inner->ops->lease(tap_of(q)->inner, call, fn, arg);
+    if (tap_of(q)->on_lease != NULL)
+        tap_of(q)->on_lease(tap_of(q)->on_lease_arg);
 }
 
 struct losing {

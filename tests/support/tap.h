@@ -17,8 +17,10 @@ struct tap {
     unsigned lose_commits;          /* so many next commits are made, but their answers lost */
     unsigned leases, commits, commit_lanes; /* calls passed on */
     bool hold;                              /* answers of reads wait for tap_let_go */
-    void (*before_answer)(void *arg);
+    void (*before_answer)(void *arg);       /* of a read */
     void *before_answer_arg;
+    void (*on_lease)(void *arg); /* a lease call went on its way */
+    void *on_lease_arg;
     struct queue_follower follower; /* the tested one's: to tell it a tail of the test's own */
     struct tap_read *held;
 };

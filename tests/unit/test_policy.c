@@ -318,7 +318,7 @@ static void a_websocket_needs_its_whole_handshake(void **state)
         struct request_facts f = {.http11 = !row->http10};
         const char *why;
         for (size_t h = 0; h < COUNT_OF(row->headers) && row->headers[h][0] != NULL; h++)
-            request_add(&f, row->headers[h][0], row->headers[h][1]);
+            request_fact_add(&f, row->headers[h][0], row->headers[h][1]);
         unsigned status = upgrade_check(&f, &why);
         if (status != row->status)
             fail_msg("%s: %u", row->name, status);
@@ -330,15 +330,15 @@ static void headers_tell_browsers_proxies_and_who_wants_the_document(void **stat
 {
     (void)state;
     struct request_facts f = {0};
-    request_add(&f, "Accept", "text/html, application/nostr+json;q=0.9");
+    request_fact_add(&f, "Accept", "text/html, application/nostr+json;q=0.9");
     assert_true(f.wants_info && !f.from_web && !f.from_proxy && !f.upgrade_websocket);
-    request_add(&f, "origin", "null");
+    request_fact_add(&f, "origin", "null");
     assert_true(f.from_web && !f.from_proxy);
-    request_add(&f, "Forwarded", "");
+    request_fact_add(&f, "Forwarded", "");
     assert_true(f.from_proxy);
     f = (struct request_facts){0};
-    request_add(&f, "X-FORWARDED-FOR", "1.2.3.4");
-    request_add(&f, "Accept", "application/nostr+jsonx, */*");
+    request_fact_add(&f, "X-FORWARDED-FOR", "1.2.3.4");
+    request_fact_add(&f, "Accept", "application/nostr+jsonx, */*");
     assert_true(f.from_proxy && !f.from_web && !f.wants_info);
 }
 

@@ -116,7 +116,7 @@ static void fill_lanes(void)
     kept[1] = (struct lane_kept){.lane = 6};
     statuses[0] = (struct lane_status){3, true, 2, definition, 1,    2,        3,       4,     5, 6,
                                        7, 8,    9, true,       live, "host:1", learned, paths, 2};
-    statuses[1] = (struct lane_status){.lane = 4};
+    statuses[1] = (struct lane_status){.lane = 4, .definition = other};
     receipts[0] = (struct receipt_lane){.lane = 3,
                                         .url = "wss://a",
                                         .name = "a",

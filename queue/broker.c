@@ -16,21 +16,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TICK_MS             100
-#define REPLIES_HWM         256 /* to one client that does not read; then they are dropped */
-#define TAIL_HWM            128 /* to one subscriber; then it misses some */
-#define TURN_MESSAGES_MAX   1024u
-#define TURN_BYTES_MAX      (8u * 1024 * 1024) /* read, or answered */
-#define TAIL_LEN_MAX        (4u * 1024 * 1024)
-#define HOUSEKEEPING_TICKS  5
-#define HOUSEKEEPING_WORK   512
-#define STALLED_MS          2000 /* a turn that comes so late: we stood still */
-#define AFTER_STALL_MS      1000 /* then calls that wait in the kernel get so long to arrive */
-#define COMPLAINTS_EVERY_MS 1000
-#define CLOSE_LINGER_MS     500
-#define TALLIES_MAX         8 /* a tick; fewer with many lanes, as each costs a look at every lane */
-#define TALLY_LANES_MAX     2000u
-#define HANDLES             4
+#define TICK_MS            100
+#define REPLIES_HWM        256 /* to one client that does not read; then they are dropped */
+#define TAIL_HWM           128 /* to one subscriber; then it misses some */
+#define TURN_MESSAGES_MAX  1024u
+#define TURN_BYTES_MAX     (8u * 1024 * 1024) /* read, or answered */
+#define TAIL_LEN_MAX       (4u * 1024 * 1024)
+#define HOUSEKEEPING_TICKS 5
+#define HOUSEKEEPING_WORK  512
+#define STALLED_MS         2000 /* a turn that comes so late: we stood still */
+#define AFTER_STALL_MS     1000 /* then calls that wait in the kernel get so long to arrive */
+#define CLOSE_LINGER_MS    500
+#define TALLIES_MAX        8 /* a tick; fewer with many lanes, as each costs a look at every lane */
+#define TALLY_LANES_MAX    2000u
+#define HANDLES            4
 
 static int64_t machine_wall_ms(void *arg)
 {
@@ -58,7 +57,7 @@ uint64_t broker_boot_ms(const struct broker *b)
 
 static void complain(struct broker *b, enum err e, size_t len)
 {
-    if (b->complained_ms != 0 && b->turned_ms - b->complained_ms < COMPLAINTS_EVERY_MS)
+    if (b->turned_ms - b->complained_ms < BROKER_COMPLAINTS_MS)
         return;
     b->complained_ms = b->turned_ms;
     LOG(LOG_WARN, "a request can't be read", LOG_S("error", err_name(e)), LOG_I("bytes", len));
@@ -340,6 +339,11 @@ void broker_housekeep(struct broker *b)
         b->ticked = b->look = true;
         (void)turn(b);
     }
+}
+
+const char *broker_problem(const struct broker *b)
+{
+    return store_problem(b->store);
 }
 
 void broker_lose_tail(struct broker *b, unsigned count)

@@ -37,6 +37,9 @@ MUST_USE enum err broker_new(uv_loop_t *loop, const struct broker_options *o, st
  */
 void broker_close(struct broker *b, void (*fn)(void *arg), void *arg);
 
+/* What the store said last when it failed, in one line: for who is told by on_fatal. */
+const char *broker_problem(const struct broker *b);
+
 /* For tests: what the broker does by itself in time (expiry of leases, housekeeping), done now and
  * to its end. */
 void broker_housekeep(struct broker *b);

@@ -2,6 +2,8 @@
  * replies leave after its commit. */
 #include "queue/broker_state.h"
 
+#include "common/base/log.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,11 +115,26 @@ static bool on_read(void *arg, const struct queue_event *ev)
     return true;
 }
 
+/* A question that failed changed nothing: who asked is told, and the queue goes on. */
+static bool is_read(struct broker *b, struct wire_reply *r, enum err e)
+{
+    r->err = e;
+    if (e == ERR_NONE || e == ERR_NOT_FOUND)
+        return e == ERR_NONE;
+    if (b->turned_ms - b->lamented_ms >= BROKER_COMPLAINTS_MS) {
+        b->lamented_ms = b->turned_ms;
+        LOG(LOG_ERROR, "the store can't be read", LOG_S("error", err_name(e)),
+            LOG_S("problem", store_problem(b->store)));
+    }
+    return false;
+}
+
 static void do_read(struct broker *b, const struct wire_request *q, struct wire_arena *a,
                     struct wire_reply *r)
 {
     struct reading rd = {.a = a};
-    (void)broker_check(b, store_read(b->store, q->read.from, q->read.to, on_read, &rd));
+    if (!is_read(b, r, store_read(b->store, q->read.from, q->read.to, on_read, &rd)))
+        return;
     r->read.head = store_head(b->store);
     r->read.events = rd.events;
     r->read.len = rd.len;
@@ -229,7 +246,7 @@ static void do_define(struct broker *b, const struct wire_request *q, struct wir
 
 static void do_depth(struct broker *b, struct wire_arena *a, struct wire_reply *r)
 {
-    if (!broker_check(b, store_depth(b->store, broker_wall_ms(b), &r->depth)))
+    if (!is_read(b, r, store_depth(b->store, broker_wall_ms(b), &r->depth)))
         return;
     struct lane_status *s =
         wire_copy(a, r->depth.lanes, r->depth.lanes_len, sizeof *r->depth.lanes);
@@ -240,9 +257,7 @@ static void do_depth(struct broker *b, struct wire_arena *a, struct wire_reply *
 
 static void do_receipt(struct broker *b, const uint8_t *id, struct wire_reply *r)
 {
-    r->err = store_receipt(b->store, id, &r->receipt);
-    if (r->err != ERR_NOT_FOUND)
-        (void)broker_check(b, r->err);
+    (void)is_read(b, r, store_receipt(b->store, id, &r->receipt));
 }
 
 void broker_do(struct broker *b, const struct wire_request *q, struct wire_arena *a,

@@ -9,6 +9,8 @@
 #include "queue/leases.h"
 #include "queue/wire.h"
 
+#define BROKER_COMPLAINTS_MS 1000 /* at most one line about what can't be read in so long */
+
 /* A request of this turn, and whom to answer. */
 struct asked {
     zmq_msg_t peer;
@@ -70,9 +72,9 @@ struct broker {
     bool ticked;    /* the timer ran since the last turn */
     unsigned ticks; /* since the start */
     bool more_housekeeping;
-    uint64_t turned_ms;    /* machine's boot clock: when the last turn began */
-    uint64_t no_expiry_ms; /* nobody is expired before: we were stalled ourselves */
-    uint64_t complained_ms;
+    uint64_t turned_ms;                  /* machine's boot clock: when the last turn began */
+    uint64_t no_expiry_ms;               /* nobody is expired before: we were stalled ourselves */
+    uint64_t complained_ms, lamented_ms; /* when the log last had such a line */
 };
 
 int64_t broker_wall_ms(const struct broker *b);

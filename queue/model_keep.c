@@ -19,11 +19,13 @@ static bool may_expire(struct model *m, int64_t wall_ms, uint64_t boot_ms)
     return boot_ms >= m->no_expiry_until_boot_ms;
 }
 
-static bool behind(const struct model_lane *l, uint64_t to)
+/* It has something that is to be given up. */
+static bool behind(const struct model *m, const struct model_lane *l, uint64_t to, int64_t wall_ms)
 {
     bool is = model_position(l) < to;
     for (size_t i = 0; i < l->exceptions_len; i++)
-        is = is || l->exceptions[i].pos <= to;
+        is = is || (l->exceptions[i].pos <= to &&
+                    !model_asked_lately(m, l, l->exceptions[i].pos, wall_ms));
     return is;
 }
 
@@ -37,7 +39,7 @@ static void expire(struct model *m, int64_t wall_ms)
     }
     for (size_t i = 0; to > 0 && i < m->lanes_len; i++) {
         struct model_lane *l = &m->lanes[i];
-        if (!l->retired && behind(l, to))
+        if (!l->retired && behind(m, l, to, wall_ms))
             model_give_up(m, l, to, CLASS_RETENTION, wall_ms);
     }
 }

@@ -115,6 +115,8 @@ size_t model_superseded(const struct model *m, uint64_t pos, uint64_t *out, size
 {
     const struct event *ev = m->entries[pos - 1].event;
     uint64_t before = newest_version(m, ev, pos - 1);
+    if (m->entries[pos - 1].came_again) /* whatever it supersedes it superseded before */
+        return 0;
     if (before == 0 || !keeps_over(ev, m->entries[before - 1].event))
         return 0;
     if (max > 0)
@@ -177,15 +179,18 @@ wanted:
 }
 
 /* It was here before and is forgotten: that one is no other version. */
-static void drop_former_self(struct model *m, const struct event *ev)
+static bool drop_former_self(struct model *m, const struct event *ev)
 {
+    bool any = false;
     for (uint64_t pos = 1; pos <= m->head; pos++) {
         struct model_entry *e = &m->entries[pos - 1];
         if (!e->event || memcmp(e->event->id, ev->id, EVENT_ID_LEN) != 0)
             continue;
         event_unref(e->event);
         e->event = NULL;
+        any = true;
     }
+    return any;
 }
 
 enum err model_append(struct model *m, struct event *ev, int64_t now_ms, struct append_result *r,
@@ -199,10 +204,10 @@ enum err model_append(struct model *m, struct event *ev, int64_t now_ms, struct 
     enum err e = refuse(m, ev, now_ms, why);
     if (e != ERR_NONE)
         return e;
-    drop_former_self(m, ev);
+    bool came_again = drop_former_self(m, ev);
     m->entries = mem_grow(m->entries, (m->head + 1) * sizeof *m->entries);
-    m->entries[m->head++] =
-        (struct model_entry){.event = event_ref(ev), .accepted_ms = now_ms, .kept = true};
+    m->entries[m->head++] = (struct model_entry){
+        .event = event_ref(ev), .accepted_ms = now_ms, .kept = true, .came_again = came_again};
     *r = (struct append_result){.pos = m->head};
     return ERR_NONE;
 }

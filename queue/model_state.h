@@ -20,6 +20,7 @@
 struct model_entry {
     struct event *event; /* for its facts; NULL when nothing needs them any more */
     bool forgotten;      /* its id is not known any more */
+    bool came_again;     /* its facts were known from a forgotten position */
     int64_t accepted_ms;
     bool kept; /* its bytes are to be had: in the log, or kept for replay */
     int64_t trimmed_ms;

@@ -162,7 +162,7 @@ enum err lane_give_up(struct store *s, struct lane *l, uint64_t to, enum row_cla
                         .last_ms = now_ms};
         e = run_add(s, l, &r);
     }
-    if (to > l->floor)
+    if (to > l->floor && (from <= to || last > 0))
         l->floor = to;
     l->dirty = true;
     return e;

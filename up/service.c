@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -40,11 +41,23 @@ static void die_with(long parent)
         raise(SIGTERM);
 }
 
+/* One descriptor a client or relay: what the system lets us have, we take. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            LOG(LOG_WARN, "cannot raise the number of open files");
+    }
+}
+
 void service_init(struct service *s, const struct invocation *inv, void (*on_stop)(void *arg),
                   void *arg)
 {
     *s = (struct service){.on_stop = on_stop, .arg = arg};
     signal(SIGPIPE, SIG_IGN);
+    raise_descriptors();
     if (uv_loop_init(&s->loop) != 0)
         die("cannot make an event loop");
     watch(s, &s->term, SIGTERM);

@@ -33,7 +33,7 @@ class Blasted(Scenario):
         seconds = time.monotonic() - began
         lines = self.lines(v)
         self.assertTrue(2 <= len(lines) <= seconds + 1, lines)
-        counted = len(lines) + sum(int(n) for n in re.findall(r"\(?and (\d+) more", "\n".join(lines)))
+        counted = len(lines) + sum(int(n) for n in re.findall(r", and (\d+) other", "\n".join(lines)))
         self.assertEqual(counted, 800, lines)
         v.stop()
 

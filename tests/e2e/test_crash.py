@@ -73,7 +73,7 @@ class Crash(Scenario):
         v = self.volley(list(relays.urls.values()))
         v.up()
         v.post(100, "--seed", 1)
-        with open("/proc/%d/task/%d/children" % (v.services["up"].p.pid,) * 2) as f:
+        with open("/proc/%d/task/%d/children" % ((v.services["up"].p.pid,) * 2)) as f:
             children = [int(pid) for pid in f.read().split()]
         self.assertEqual(len(children), 3)
         for pid in children:

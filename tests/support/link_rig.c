@@ -49,7 +49,9 @@ void link_rig_fini(struct link_rig *r)
 {
     link_rig_hang_up(r);
     dialer_free(r->dialer, on_freed, r);
-    assert_int_equal(uv_run(&r->loop, UV_RUN_DEFAULT), 0);
+    uint64_t start_ms = clock_boot_ms(); /* after a failure something may be left */
+    while (uv_run(&r->loop, UV_RUN_NOWAIT) != 0 && clock_boot_ms() - start_ms < 2000)
+        continue;
     assert_null(r->dialer);
     assert_int_equal(uv_loop_close(&r->loop), 0);
     assert_int_equal(count_fds(), r->fds);

@@ -8,24 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Real time, whatever clock the test gives the publisher. */
-static int64_t real_ms(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int64_t skewed_wall_ms(void *arg)
 {
-    return real_ms(CLOCK_REALTIME) + ((struct publish_rig *)arg)->skew_ms;
+    uv_timeval64_t t;
+    uv_gettimeofday(&t);
+    return t.tv_sec * 1000 + t.tv_usec / 1000 + ((struct publish_rig *)arg)->skew_ms;
 }
 
 static uint64_t skewed_boot_ms(void *arg)
 {
-    return (uint64_t)(real_ms(CLOCK_BOOTTIME) + ((struct publish_rig *)arg)->skew_ms);
+    return uv_hrtime() / 1000000 + (uint64_t)((struct publish_rig *)arg)->skew_ms;
 }
 
 static bool is_true(void *arg)

@@ -117,10 +117,20 @@ static void broker_stop(struct rig *r)
         die("%s can't be removed", r->dir);
 }
 
+/* Until the client has noticed everything: a call that it sent in between ends as unknown. */
 static void broker_again(struct rig *r)
 {
+    enum err e = ERR_UNKNOWN;
     broker_down(r);
     broker_up(r);
+    for (int good = 0; good < 2; good = e == ERR_NONE ? good + 1 : 0) {
+        struct answer a;
+        ask_depth(&r->loop, r->q, &a);
+        e = a.e;
+        if (e != ERR_NONE && e != ERR_UNKNOWN)
+            die("the restarted broker answers %s", err_name(e));
+        answer_free(&a);
+    }
 }
 
 static void broker_house(struct rig *r)

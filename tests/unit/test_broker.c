@@ -573,6 +573,53 @@ static void a_long_read_comes_in_pieces_without_a_gap(void **state)
     answer_free(&a);
 }
 
+/* Turns one byte of the first note's text over, wherever the store keeps it. */
+static void damage(struct world *w, const char *text)
+{
+    char path[200];
+    (void)snprintf(path, sizeof path, "%s/data.mdb", w->dir);
+    FILE *f = fopen(path, "r+");
+    assert_non_null(f);
+    struct buf b;
+    buf_init(&b, 64u << 20);
+    uint8_t piece[4096];
+    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
+        assert_int_equal(buf_add(&b, piece, n), ERR_NONE);
+    unsigned found = 0;
+    for (uint8_t *at = b.data;
+         (at = memmem(at, b.len - (size_t)(at - b.data), text, strlen(text))) != NULL;
+         at++, found++) {
+        assert_int_equal(fseek(f, at - b.data, SEEK_SET), 0);
+        assert_int_equal(fputc(*at ^ 1, f), *at ^ 1);
+    }
+    assert_true(found > 0);
+    assert_int_equal(fclose(f), 0);
+    buf_fini(&b);
+}
+
+static void a_damaged_record_is_told_and_the_queue_goes_on(void **state)
+{
+    struct world *w = *state;
+    struct answer a;
+    define(w, 1);
+    struct event *ev = make_event(0, 1700000000, 1, "[]", "something to be found");
+    ask_append(&w->loop, w->q[0], ev, &a);
+    event_unref(ev);
+    answer_free(&a);
+    append_note(w, 0, 2);
+    stop_broker(w);
+    damage(w, "something to be found");
+    start_broker(w);
+    ask_read(&w->loop, w->q[0], 1, 2, &a);
+    assert_int_equal(a.e, ERR_CORRUPT);
+    answer_free(&a);
+    ask_read(&w->loop, w->q[0], 2, 2, &a);
+    assert_int_equal(a.e, ERR_NONE);
+    assert_int_equal(a.read.len, 1);
+    answer_free(&a);
+    append_note(w, 0, 3);
+}
+
 static void a_second_broker_is_refused(void **state)
 {
     struct world *w = *state;
@@ -642,6 +689,7 @@ int main(void)
         TEST(garbage_is_refused_and_harms_nobody),
         TEST(a_client_that_vanishes_harms_nobody),
         TEST(a_long_read_comes_in_pieces_without_a_gap),
+        TEST(a_damaged_record_is_told_and_the_queue_goes_on),
         TEST(a_second_broker_is_refused),
         TEST(a_socket_is_taken_from_the_dead_only),
     };

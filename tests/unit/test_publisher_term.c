@@ -12,20 +12,12 @@
 #include "tests/support/spin.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static uint64_t ahead_ms; /* of real time */
 
-static uint64_t real_us(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 uint64_t clock_boot_us(void)
 {
-    return real_us(CLOCK_BOOTTIME) + ahead_ms * 1000;
+    return uv_hrtime() / 1000 + ahead_ms * 1000;
 }
 
 uint64_t clock_boot_ms(void)
@@ -35,7 +27,9 @@ uint64_t clock_boot_ms(void)
 
 int64_t clock_wall_ms(void)
 {
-    return (int64_t)(real_us(CLOCK_REALTIME) / 1000);
+    uv_timeval64_t t;
+    uv_gettimeofday(&t);
+    return t.tv_sec * 1000 + t.tv_usec / 1000;
 }
 
 int64_t clock_wall_s(void)

@@ -88,7 +88,7 @@ static void lane_line(const struct lane_status *l, int64_t now_ms)
     char name[25], oldest[16], drain[16], since[16], error[200];
     int64_t drain_seconds = drain_s(l);
     enum family f = l->live.family != FAMILY_NONE ? l->live.family : l->learned.family;
-    printf("%-24s %7" PRIu64 " %6u %6" PRIu64 " %7" PRIu64 " %6s %6s %-10s %5s %-6s",
+    printf("%-24s %7" PRIu64 " %6u %6" PRIu64 " %7" PRIu64 " %6s %6s %-10s %5s %s",
            clean_text(relay_label(&l->definition), name, sizeof name), l->depth, l->live.in_flight,
            l->retrying, l->failed,
            short_duration(l->oldest_ms != 0 ? now_ms - l->oldest_ms : -1, oldest),
@@ -131,8 +131,8 @@ static void on_depth(void *arg, enum err e, const struct queue_depth *d)
     uint64_t depth = 0, failed = 0;
     size_t shown = 0;
     if (!a->json)
-        printf("%-24s %7s %6s %6s %7s %6s %6s %-10s %5s %-6s\n", "RELAY", "DEPTH", "FLIGHT",
-               "RETRY", "FAILED", "OLDEST", "DRAIN", "STATE", "SINCE", "FAMILY");
+        printf("%-24s %7s %6s %6s %7s %6s %6s %-10s %5s %s\n", "RELAY", "DEPTH", "FLIGHT", "RETRY",
+               "FAILED", "OLDEST", "DRAIN", "STATE", "SINCE", "FAMILY");
     for (size_t i = 0; i < d->lanes_len; i++) {
         const struct lane_status *l = &d->lanes[i];
         if (l->retired || !wanted(a, l))

@@ -146,7 +146,6 @@ static void snapshot(struct lane *l)
     if (switches)
         take_definition(l);
     l->told = c->position;
-    c->floor = l->floor;
     snapshot_rows(l, c);
     snapshot_paths(l, c);
     c->requests_taken = l->requests_taken;

@@ -26,8 +26,9 @@ static bool requested(const struct model_lane *l, uint64_t up_to, uint64_t pos)
 /* ---- what can be wrong ---- */
 
 /* An exception comes from what lies between the old position and the new, from the exceptions
- * there were, or from a request. At or below the floor it may be none of these: then it was given
- * up meanwhile, and the commit is merged. */
+ * there were, or from a request. It may be none of these any more when it was given up meanwhile
+ * (the floor is above it), or the request for it ended (its row is still there): then it is left
+ * out. But what arrived does not come back. */
 static bool exceptions_good(const struct model_lane *l, const struct lane_commit *c)
 {
     if (c->exceptions_len > QUEUE_EXCEPTIONS_MAX)
@@ -39,7 +40,7 @@ static bool exceptions_good(const struct model_lane *l, const struct lane_commit
         if (i > 0 && pos <= c->exceptions[i - 1].pos)
             return false;
         if (pos > l->floor && pos <= l->position && !model_exception(l, pos) &&
-            !requested(l, c->requests_taken, pos))
+            !requested(l, c->requests_taken, pos) && !model_row(l, pos))
             return false;
     }
     return true;
@@ -107,7 +108,8 @@ static void take_exceptions(struct model_lane *l, const struct lane_commit *c)
     size_t len = 0;
     for (size_t i = 0; i < c->exceptions_len; i++) {
         uint64_t pos = c->exceptions[i].pos;
-        if (pos > l->floor || model_exception(l, pos) || requested(l, c->requests_taken, pos))
+        if (pos > model_position(l) || model_exception(l, pos) ||
+            requested(l, c->requests_taken, pos))
             list[len++] = c->exceptions[i];
     }
     free(l->exceptions);

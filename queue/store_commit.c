@@ -74,24 +74,35 @@ static enum err exception_known(struct committing *k, uint64_t pos, bool *known)
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
-/* One that is not known may still lie at or below the floor: then the queue gave it up, and it is
- * left out later. */
+/* One that is not known may have been: the queue gave it up, or the request for it ended, and the
+ * owner has not heard. Then it is left out later. But what arrived does not come back. */
+static enum err exception_good(struct committing *k, uint64_t pos, bool *good)
+{
+    struct row r;
+    if (pos <= k->l->floor || pos > k->l->position)
+        return ERR_NONE;
+    enum err e = exception_known(k, pos, good);
+    if (e != ERR_NONE || *good)
+        return e;
+    e = row_find(k->s, k->l->number, pos, &r);
+    *good = e == ERR_NONE;
+    return e == ERR_NOT_FOUND ? ERR_NONE : e;
+}
+
 static enum err exceptions_good(struct committing *k, bool *good)
 {
     const struct lane_commit *c = k->c;
     *good = c->exceptions_len <= QUEUE_EXCEPTIONS_MAX;
     uint64_t above = k->l->start;
-    for (size_t i = 0; *good && i < c->exceptions_len; i++) {
+    enum err e = ERR_NONE;
+    for (size_t i = 0; e == ERR_NONE && *good && i < c->exceptions_len; i++) {
         uint64_t pos = c->exceptions[i].pos;
         *good = pos > above && pos <= c->position;
         above = pos;
-        if (*good && pos > k->l->floor && pos <= k->l->position) {
-            enum err e = exception_known(k, pos, good);
-            if (e != ERR_NONE)
-                return e;
-        }
+        if (*good)
+            e = exception_good(k, pos, good);
     }
-    return ERR_NONE;
+    return e;
 }
 
 static enum err version_good(struct committing *k, bool *good)
@@ -175,7 +186,7 @@ static enum err take_exceptions(struct committing *k)
     size_t len = 0;
     for (size_t i = 0; i < k->c->exceptions_len; i++) {
         const struct exception *x = &k->c->exceptions[i];
-        bool stays = x->pos > k->l->floor;
+        bool stays = x->pos > lane_position(k->l);
         if (!stays) {
             enum err e = exception_known(k, x->pos, &stays);
             if (e != ERR_NONE)

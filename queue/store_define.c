@@ -197,6 +197,7 @@ static enum err change(struct store *s, struct lane *l, const struct definition 
 static enum err retire(struct store *s, struct lane *l, int64_t now_ms)
 {
     enum err e = lane_give_up(s, l, s->meta.head, CLASS_RETIRED, now_ms);
+    l->floor = s->meta.head; /* where it ended */
     l->retired = true;
     l->retired_ms = now_ms;
     memset(l->holder, 0, sizeof l->holder);

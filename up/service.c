@@ -19,7 +19,8 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     s->stopping = true;
-    LOG(LOG_INFO, "stopping", LOG_S("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    LOG(LOG_INFO, "stopping", LOG_S("service", s->name),
+        LOG_S("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"));
     s->on_stop(s->arg);
 }
 
@@ -55,7 +56,7 @@ static void raise_descriptors(void)
 void service_init(struct service *s, const struct invocation *inv, void (*on_stop)(void *arg),
                   void *arg)
 {
-    *s = (struct service){.on_stop = on_stop, .arg = arg};
+    *s = (struct service){.name = inv->command->name, .on_stop = on_stop, .arg = arg};
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
     if (uv_loop_init(&s->loop) != 0)

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 struct service {
+    const char *name;
     uv_loop_t loop;
     uv_signal_t term, intr, hup;
     void (*on_stop)(void *arg);          /* drain; calls service_done in the end. Called once */

@@ -210,8 +210,9 @@ static int publisher_run(const struct invocation *inv)
         return command_fail(inv, EXIT_USAGE, "%s", p.text);
     log_warnings(c);
     service_init(&s.service, inv, publisher_stop, &s);
-    enum err e =
-        queue_open(&s.service.loop, &(struct queue_options){.url = c->queue.url}, &s.queue, &p);
+    /* Well below a lease's term: one answer that is lost must not cost the lanes. */
+    const struct queue_options qo = {.url = c->queue.url, .timeout_ms = LEASE_RENEW_MS};
+    enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
     const struct publisher_options o = publisher_options_of(c, has_tor ? &socks : NULL);

@@ -50,16 +50,11 @@ static bool has_read(struct sim *s, uint64_t pos)
     return false;
 }
 
-static uint32_t lane_version(const struct sim *s)
-{
-    return s->lane->definition_version;
-}
-
 /* As route_event would: true when it is to be sent. */
 static bool routed(struct sim *s, uint64_t pos)
 {
     const struct fate *f = &s->fates[pos];
-    if (!lane_admitted(s->lane, pos) && sim_filters(s, lane_version(s), pos))
+    if (!lane_admitted(s->lane, pos) && sim_filters(s, s->lane->definition_version, pos))
         lane_pass(s->lane, pos);
     else if (f->deleted)
         lane_skip(s->lane, pos, CLASS_DELETED, s->now_ms);
@@ -204,7 +199,7 @@ static void on_grant(struct sim *s)
     s->zombie = NULL;
 }
 
-/* `pos` of the answer: 0 unknown, else 1 + status; `outcome` is not used. */
+/* `link` of the answer: 0 when it was lost, else 1 + status; `pos` is the position. */
 static void on_commit_arrival(struct sim *s, const struct happens *h)
 {
     bool lost = chance(s, 5);
@@ -341,7 +336,7 @@ static void handle(struct sim *s, const struct happens *h)
     case HAPPENS_MOOD:
         relay_next_mood(s);
         break;
-    case HAPPENS_WAKE:
+    case HAPPENS_WAKE: /* the publisher's turn is what happens */
         break;
     }
 }

@@ -9,7 +9,8 @@
  *          define:VERSION:WINDOW tick:A[-B] (ok of A … B with 1 ms between)
  *   commit[:lost|:stale|:at:POS] begins and ends a commit, lost: no answer, stale: refused, at: the
  *          floor was there; begin done: in two steps. Then, about that commit: pos:N ex:LIST
- *          rows:LIST removed:LIST took:N stalls:N version:N delivered:N; LIST is "-" for none, of
+ *          rows:LIST removed:LIST took:N stalls:N version:N delivered:N seq:N
+ *          floored:N; LIST is "-" for none, of
  *          exceptions POS/ATTEMPTS with s for suspect, w for waiting until a time; of rows
  *          POS=CLASS/ATTEMPTS
  *   also:  window:N rate:N (in force) state:NAME admitted:N new:N (not admitted) lowest:N */
@@ -215,6 +216,8 @@ static bool word_about_commit(struct script *s, const char *w, const struct args
         expect(s, c->definition_version == a->a, "version", c->definition_version);
     else if (strcmp(w, "delivered") == 0)
         expect(s, c->delivered == a->a, "delivered", c->delivered);
+    else if (strcmp(w, "floored") == 0)
+        expect(s, c->floor == a->a, "floor", c->floor);
     else if (strcmp(w, "seq") == 0)
         expect(s, c->seq == a->a, "sequence", c->seq);
     else

@@ -149,6 +149,9 @@ static const struct rule {
     {"… and so is what was sent without an answer",
      "wait peek:5 connect send:5 ok:5 quiet commit ex:3/1s send:3",
      .grant = {.stalls = 2, .position = 6, .exceptions = sent_twice, .exceptions_len = 2}},
+    {"… but not what comes to the log later",
+     "peek:1 head:9 peek:2 peek:3 peek:4 connect send:4-9 quiet", .grant = {.stalls = 2},
+     .head = 3},
     {"a suspect whose attempts were all paid by dead publishers fails",
      "peek:3 connect quiet quiet commit rows:3=error/3 ex:-",
      .grant = {.position = 6, .exceptions = all_paid, .exceptions_len = 1}},
@@ -168,6 +171,13 @@ static const struct rule {
               "ex:1/0w,2/0w,3/0w,4/0w,5/0w,6/0w,7/0w,8/0w +60000 send:9 ok:9 window:8 send:1 "
               "error:1 "
               "commit ex:1/1w,2/0w,3/0w,4/0w,5/0w,6/0w,7/0w,8/0w"},
+
+    {"… and each has its turn",
+     OPEN(8) "send:1-8 error:1-8 +60000 send:1 error:1 +60000 send:2 error:2 +60000 send:3 error:3 "
+             "+60000 send:4"},
+    {"… but when fewer than eight are left, they pay and come to an end",
+     OPEN(8) "send:1-8 error:1-8 +60000 send:1 blocked:1 send:2 error:2 commit "
+             "ex:2/1w,3/0w,4/0w,5/0w,6/0w,7/0w,8/0w"},
 
     /* ---- AUTH ---- */
     {"auth-required: AUTH, then once more, and it pays nothing",
@@ -236,6 +246,10 @@ static const struct rule {
      OPEN(20) "send:1-8 ok:1 define:2:4 window:9 commit version:2 pos:8 "
               "ex:2/0,3/0,4/0,5/0,6/0,7/0,8/0 window:4 ok:2-4 quiet ok:5 send:9 commit version:2",
      .grant = {.definition_version = 1}},
+    {"nothing new is sent until the new definition is durable",
+     OPEN(20) "send:1-8 ok:1-4 define:2:16 urgent begin version:2 quiet ok:5-8 quiet done send:9",
+     .grant = {.definition_version = 1}},
+    {"a commit tells which floor was heard of", OPEN(9) "floor:3 send:4-9 ok:4 commit floored:3"},
     {"given back: it settles, closes, commits",
      OPEN(20) "send:1-8 give quiet ok:1-8 close urgent commit pos:8 ex:- drained"},
     {"drained: silence ends it too", OPEN(2) "send:1-2 drain quiet +30000 close urgent commit "

@@ -552,5 +552,6 @@ int main(void)
         cmocka_unit_test(a_dialer_may_be_freed_from_inside_the_callback),
         cmocka_unit_test(a_missing_ca_file_is_told),
     };
+    if (getenv("ONLY")) cmocka_set_test_filter(getenv("ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,8 +8,7 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
-#include "queue/endpoint.h"
-#include "queue/wire.h"
+#include "tests/support/fake_broker.h"
 #include "tests/support/make_event.h"
 #include "tests/support/spin.h"
 
@@ -17,15 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* ---- a broker made of two sockets, which answers what a test tells it to */
-
-struct fake {
-    void *ctx, *router, *pub;
-    uv_timer_t timer; /* looks every few milliseconds, which is enough here */
-    unsigned requests, events;
-    void (*on_request)(struct fake *f, zmq_msg_t *peer, const struct wire_request *q);
-};
 
 struct world {
     char dir[128], url[256];
@@ -62,78 +52,6 @@ static int end(void **state)
     spin_out(&w->loop);
     free(w);
     return 0;
-}
-
-static void fake_look(struct fake *f)
-{
-    zmq_msg_t peer, m;
-    zmq_msg_init(&peer);
-    zmq_msg_init(&m);
-    while (f->router != NULL && endpoint_recv(f->router, &peer) && endpoint_recv(f->router, &m)) {
-        struct wire_arena a = {0};
-        struct wire_request q;
-        assert_false(zmq_msg_more(&m));
-        assert_int_equal(wire_get_request(zmq_msg_data(&m), zmq_msg_size(&m), &a, &q), ERR_NONE);
-        f->requests++;
-        f->events += q.type == WIRE_APPEND ? (unsigned)q.append.len : 0;
-        if (f->on_request != NULL)
-            f->on_request(f, &peer, &q);
-        wire_arena_free(&a);
-    }
-    zmq_msg_close(&peer);
-    zmq_msg_close(&m);
-}
-
-static void on_fake_timer(uv_timer_t *t)
-{
-    fake_look(t->data);
-}
-
-static void fake_start(struct world *w, struct fake *f)
-{
-    f->ctx = zmq_ctx_new();
-    f->router = endpoint_socket(f->ctx, ZMQ_ROUTER, 100);
-    f->pub = endpoint_socket(f->ctx, ZMQ_PUB, 100);
-    assert_int_equal(endpoint_bind(f->router, w->at.requests, NULL), ERR_NONE);
-    assert_int_equal(endpoint_bind(f->pub, w->at.tail, NULL), ERR_NONE);
-    uv_timer_init(&w->loop, &f->timer);
-    f->timer.data = f;
-    uv_timer_start(&f->timer, on_fake_timer, 1, 1);
-}
-
-/* As if it had been killed: its sockets are gone at once. */
-static void fake_kill(struct world *w, struct fake *f)
-{
-    uv_close((uv_handle_t *)&f->timer, NULL);
-    zmq_close(f->router);
-    zmq_close(f->pub);
-    endpoint_end(f->ctx);
-    f->router = NULL;
-    spin_turns(&w->loop, 1); /* the timer is on a stack */
-}
-
-static void reply(struct fake *f, zmq_msg_t *peer, const struct wire_reply *r)
-{
-    struct buf b;
-    buf_init(&b, WIRE_MESSAGE_MAX);
-    assert_int_equal(wire_put_reply(&b, r), ERR_NONE);
-    zmq_send(f->router, zmq_msg_data(peer), zmq_msg_size(peer), ZMQ_SNDMORE);
-    zmq_send(f->router, b.data, b.len, 0);
-    buf_fini(&b);
-}
-
-/* Positions 1, 2, 3 … to whatever is appended; reads find nothing. */
-static void say_yes(struct fake *f, zmq_msg_t *peer, const struct wire_request *q)
-{
-    struct wire_appended res[WIRE_APPENDS_MAX] = {0};
-    struct wire_reply r = {.type = q->type, .number = q->number};
-    if (q->type == WIRE_APPEND) {
-        for (size_t i = 0; i < q->append.len; i++)
-            res[i].result.pos = f->events - q->append.len + i + 1;
-        r.append.results = res;
-        r.append.len = q->append.len;
-    }
-    reply(f, peer, &r);
 }
 
 /* ---- the caller's side */
@@ -204,13 +122,13 @@ static void await(struct world *w, unsigned answers)
     assert_int_equal(w->answers, answers);
 }
 
-static struct fake *asked;
+static struct fake_broker *asked;
 static bool is_asked(void *arg)
 {
     return asked->requests >= *(unsigned *)arg;
 }
 
-static void await_requests(struct world *w, struct fake *f, unsigned count)
+static void await_requests(struct world *w, struct fake_broker *f, unsigned count)
 {
     asked = f;
     spin_until(&w->loop, is_asked, &count, "requests");
@@ -235,23 +153,23 @@ static void without_a_broker_calls_wait_and_then_are_closed(void **state)
 static void a_broker_that_comes_in_time_answers_what_waited(void **state)
 {
     struct world *w = *state;
-    struct fake f = {.on_request = say_yes};
+    struct fake_broker f = {.on_request = fake_broker_say_yes};
     open_queue(w, 5000);
     append(w, 1);
     spin_turns(&w->loop, 5);
-    fake_start(w, &f);
+    fake_broker_start(&w->loop, &w->at, &f);
     await(w, 1);
     assert_int_equal(w->last, ERR_NONE);
     assert_int_equal(w->head, 1);
     close_queue(w);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
 static void appends_of_one_turn_travel_together_and_in_order(void **state)
 {
     struct world *w = *state;
-    struct fake f = {.on_request = say_yes};
-    fake_start(w, &f);
+    struct fake_broker f = {.on_request = fake_broker_say_yes};
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 5000);
     append(w, 1);
     await(w, 1);
@@ -265,14 +183,14 @@ static void appends_of_one_turn_travel_together_and_in_order(void **state)
     await(w, 101 + WIRE_APPENDS_MAX + 1);
     assert_int_equal(f.requests, 4); /* more than fit into one message */
     close_queue(w);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
 static void a_silent_broker_leaves_the_outcome_unknown(void **state)
 {
     struct world *w = *state;
-    struct fake f = {0};
-    fake_start(w, &f);
+    struct fake_broker f = {0};
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 200);
     append(w, 1);
     await_requests(w, &f, 1);
@@ -281,52 +199,52 @@ static void a_silent_broker_leaves_the_outcome_unknown(void **state)
     assert_int_equal(w->last, ERR_UNKNOWN);
     assert_string_equal(w->why, "outcome unknown, send again");
     close_queue(w);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
 static void a_dying_broker_is_noticed_at_once(void **state)
 {
     struct world *w = *state;
-    struct fake f = {0}, g = {.on_request = say_yes};
-    fake_start(w, &f);
+    struct fake_broker f = {0}, g = {.on_request = fake_broker_say_yes};
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 60000);
     append(w, 1);
     w->q->ops->read(w->q, 1, 2, on_read, w);
     await_requests(w, &f, 2);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
     await(w, 2); /* long before 60 s */
     assert_int_equal(w->last, ERR_UNKNOWN);
     append(w, 2);
-    fake_start(w, &g);
+    fake_broker_start(&w->loop, &w->at, &g);
     await(w, 3);
     assert_int_equal(w->last, ERR_NONE);
     assert_int_equal(g.requests, 1); /* what the dead one was asked is not asked again */
     close_queue(w);
-    fake_kill(w, &g);
+    fake_broker_kill(&g);
 }
 
-static void answer_twice(struct fake *f, zmq_msg_t *peer, const struct wire_request *q)
+static void answer_twice(struct fake_broker *f, zmq_msg_t *peer, const struct wire_request *q)
 {
-    say_yes(f, peer, q);
-    say_yes(f, peer, q);
+    fake_broker_say_yes(f, peer, q);
+    fake_broker_say_yes(f, peer, q);
 }
 
 static void a_second_answer_is_no_answer(void **state)
 {
     struct world *w = *state;
-    struct fake f = {.on_request = answer_twice};
-    fake_start(w, &f);
+    struct fake_broker f = {.on_request = answer_twice};
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 5000);
     append(w, 1);
     await(w, 1);
     append(w, 2);
     await(w, 2);
     close_queue(w);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
 /* Garbage; a reply to nobody; one that is cut; one of another type; one of another version. */
-static void talk_nonsense(struct fake *f, zmq_msg_t *peer, const struct wire_request *q)
+static void talk_nonsense(struct fake_broker *f, zmq_msg_t *peer, const struct wire_request *q)
 {
     struct wire_reply stray = {.type = WIRE_COMMIT, .number = 12345};
     struct wire_reply wrong = {.type = WIRE_DEPTH, .number = q->number};
@@ -334,8 +252,8 @@ static void talk_nonsense(struct fake *f, zmq_msg_t *peer, const struct wire_req
     struct buf b;
     zmq_send(f->router, zmq_msg_data(peer), zmq_msg_size(peer), ZMQ_SNDMORE);
     zmq_send(f->router, "garbage", 7, 0);
-    reply(f, peer, &stray);
-    reply(f, peer, &wrong);
+    fake_broker_reply(f, peer, &stray);
+    fake_broker_reply(f, peer, &wrong);
     buf_init(&b, 1000);
     assert_int_equal(wire_put_reply(&b, &other), ERR_NONE);
     b.data[0]++;
@@ -347,41 +265,41 @@ static void talk_nonsense(struct fake *f, zmq_msg_t *peer, const struct wire_req
 static void nonsense_does_no_harm_and_another_version_is_told(void **state)
 {
     struct world *w = *state;
-    struct fake f = {.on_request = talk_nonsense};
-    fake_start(w, &f);
+    struct fake_broker f = {.on_request = talk_nonsense};
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 5000);
     append(w, 1);
     await(w, 1);
     assert_int_equal(w->last, ERR_VERSION);
     close_queue(w);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
-static void answer_too_little(struct fake *f, zmq_msg_t *peer, const struct wire_request *q)
+static void answer_too_little(struct fake_broker *f, zmq_msg_t *peer, const struct wire_request *q)
 {
     struct wire_reply r = {.type = q->type, .number = q->number};
-    reply(f, peer, &r);
+    fake_broker_reply(f, peer, &r);
 }
 
 static void an_answer_to_fewer_appends_than_sent_is_none(void **state)
 {
     struct world *w = *state;
-    struct fake f = {.on_request = answer_too_little};
-    fake_start(w, &f);
+    struct fake_broker f = {.on_request = answer_too_little};
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 5000);
     append(w, 1);
     append(w, 2);
     await(w, 2);
     assert_int_equal(w->last, ERR_UNKNOWN);
     close_queue(w);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
 static void closing_answers_everything_under_way(void **state)
 {
     struct world *w = *state;
-    struct fake f = {0};
-    fake_start(w, &f);
+    struct fake_broker f = {0};
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 60000);
     append(w, 1);
     await_requests(w, &f, 1);
@@ -389,7 +307,7 @@ static void closing_answers_everything_under_way(void **state)
     close_queue(w);
     assert_int_equal(w->answers, 2);
     assert_int_equal(w->last, ERR_CLOSED);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
 static void on_head(void *arg, uint64_t head)
@@ -407,7 +325,7 @@ static void on_tail(void *arg, const struct queue_tail *t)
 
 struct beating {
     struct world *w;
-    struct fake *f;
+    struct fake_broker *f;
     unsigned until;
 };
 
@@ -426,16 +344,16 @@ static bool has_beaten(void *arg)
 static void beats_reach_a_follower_also_of_the_next_broker(void **state)
 {
     struct world *w = *state;
-    struct fake f = {0}, g = {0};
+    struct fake_broker f = {0}, g = {0};
     struct queue_follower follower = {on_tail, on_head, w};
-    fake_start(w, &f);
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 5000);
     w->q->ops->follow(w->q, &follower);
     struct beating b = {w, &f, 1};
     spin_until(&w->loop, has_beaten, &b, "a beat");
     assert_int_equal(w->head, 42);
-    fake_kill(w, &f);
-    fake_start(w, &g);
+    fake_broker_kill(&f);
+    fake_broker_start(&w->loop, &w->at, &g);
     b.f = &g;
     w->beats = 0;
     spin_until(&w->loop, has_beaten, &b, "a beat of the next");
@@ -448,7 +366,7 @@ static void beats_reach_a_follower_also_of_the_next_broker(void **state)
     }
     assert_int_equal(w->beats, 0);
     close_queue(w);
-    fake_kill(w, &g);
+    fake_broker_kill(&g);
 }
 
 struct chain {
@@ -468,15 +386,15 @@ static void ask_again(void *arg, enum err e, const struct queue_event *events, s
 static void a_callback_may_call_again(void **state)
 {
     struct world *w = *state;
-    struct fake f = {.on_request = say_yes};
+    struct fake_broker f = {.on_request = fake_broker_say_yes};
     struct chain c = {w, 20};
-    fake_start(w, &f);
+    fake_broker_start(&w->loop, &w->at, &f);
     open_queue(w, 5000);
     w->q->ops->read(w->q, 1, 2, ask_again, &c);
     await(w, 20);
     assert_int_equal(w->last, ERR_NONE);
     close_queue(w);
-    fake_kill(w, &f);
+    fake_broker_kill(&f);
 }
 
 static void urls_that_are_none_or_too_long_are_refused(void **state)

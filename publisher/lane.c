@@ -37,7 +37,7 @@ static void take_exceptions(struct lane *l, const struct lane_grant *g, uint64_t
             it->flags |= ITEM_SUSPECT;
         if (e->flags & EXCEPTION_SENT)
             it->flags |= ITEM_SENT;
-        it->due_ms = due_from_wall(l, e->not_before_ms, now_ms);
+        item_wait(l, it, due_from_wall(l, e->not_before_ms, now_ms));
     }
 }
 
@@ -187,7 +187,9 @@ void lane_sendable(struct lane *l, uint64_t pos)
         l->peeked = pos;
         return;
     }
-    items_add(l, pos)->flags = ITEM_SUSPECT;
+    struct item *it = items_add(l, pos);
+    it->flags = ITEM_SUSPECT;
+    item_wait(l, it, 0);
     l->next++;
     l->dirty = true;
 }

@@ -150,14 +150,16 @@ void lane_authenticated(struct lane *l, bool ok, const char *text, uint64_t now_
     l->auth = ok ? AUTH_DONE : AUTH_REFUSED;
     l->auth_no = l->sent_no;
     l->active_ms = now_ms;
+    char words[QUEUE_TEXT_SIZE];
+    outcome_text(text, words);
     if (!ok)
-        link_says(l, text);
+        link_says(l, words);
     for (struct item *it = items_begin(l); it != NULL; it = items_after(l, it)) {
         if (it->state != ITEM_AUTH)
             continue;
         if (ok)
             item_wait(l, it, 0);
         else
-            settle_row(l, it->pos, it, CLASS_AUTH, text, now_ms);
+            settle_row(l, it->pos, it, CLASS_AUTH, words, now_ms);
     }
 }

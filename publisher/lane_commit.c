@@ -247,7 +247,9 @@ void lane_take_requests(struct lane *l, const struct lane_request *r, size_t len
         if (it == NULL && r[i].pos < l->next) {
             if (items_room(l) == 0)
                 return;
-            items_add(l, r[i].pos)->flags = ITEM_ROW | ITEM_REQUEST;
+            it = items_add(l, r[i].pos);
+            it->flags = ITEM_ROW | ITEM_REQUEST;
+            item_wait(l, it, 0);
         } else if (it != NULL && l->lone != it->pos) {
             it->attempts = 0;
             it->tries = it->hangups = 0;

@@ -151,7 +151,7 @@ struct lane {
 
 /* ---- lane_items.c ---- */
 struct item *items_find(struct lane *l, uint64_t pos); /* NULL when it is no exception */
-/* A new one, WAITING and due at once. Pointers to others are stale afterwards. */
+/* A new one, to be given to item_wait or item_fly next. Pointers to others are stale afterwards. */
 struct item *items_add(struct lane *l, uint64_t pos);
 void items_settle(struct lane *l, struct item *it);
 /* FLYING is item_fly's. */

@@ -59,7 +59,6 @@ struct item *items_add(struct lane *l, uint64_t pos)
     }
     l->items[i] = (struct item){.pos = pos, .state = ITEM_WAITING};
     l->live++;
-    l->due_ms = 0;
     return &l->items[i];
 }
 

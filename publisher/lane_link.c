@@ -3,17 +3,13 @@
  * event an attempt, but one that was alone in flight (lane_poison.c). */
 #include "publisher/lane_internal.h"
 
-#include <string.h>
-
 #define FAILURES_MAX 32u
 
 static const char silent_text[] = "no answer within ok_timeout";
 
 void link_says(struct lane *l, const char *text)
 {
-    size_t len = strnlen(text, sizeof l->last_error - 1);
-    memcpy(l->last_error, text, len);
-    l->last_error[len] = '\0';
+    outcome_text(text, l->last_error);
 }
 
 void link_failed(struct lane *l, uint64_t at_least_ms, uint64_t now_ms)

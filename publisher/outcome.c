@@ -163,9 +163,8 @@ static bool deceives(uint32_t c)
            (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Control characters become \n, \t, \u001b; bytes that are no UTF-8 \xff. Cut at a character's end.
- */
-static void sanitize(const char *text, char out[QUEUE_TEXT_SIZE])
+/* Control characters become \n, \t, \u001b; bytes that are no UTF-8 \xff. */
+void outcome_text(const char *text, char out[QUEUE_TEXT_SIZE])
 {
     const char *end = text + strnlen(text, QUEUE_TEXT_SIZE * 4);
     size_t at = 0;
@@ -246,7 +245,7 @@ void outcome_of(bool accepted, const char *text, struct outcome *out)
 {
     static const struct rule yes = {"", OUTCOME_DELIVERED, CLASS_NONE},
                              no = {"", OUTCOME_FAILED, CLASS_REFUSED};
-    sanitize(text, out->text);
+    outcome_text(text, out->text);
     const struct rule *r = accepted ? &yes : find_prefix(out->text);
     if (r == NULL)
         r = find_phrase(out->text);

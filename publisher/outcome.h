@@ -22,5 +22,8 @@ struct outcome {
 
 /* `text` is the unescaped fourth element of ["OK",id,accepted,text]. */
 void outcome_of(bool accepted, const char *text, struct outcome *out);
+/* A relay's words, fit for a row and a terminal: control characters and bytes that are no UTF-8 are
+ * made visible, cut at a character's end. */
+void outcome_text(const char *text, char out[QUEUE_TEXT_SIZE]);
 
 #endif

@@ -188,4 +188,6 @@ static struct happens next_happening(struct sim *s)
 #include "tests/sim/sim_queue.h"
 #include "tests/sim/sim_relay.h"
 
+#include "tests/sim/sim_check.h"
+
 #endif

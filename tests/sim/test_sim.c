@@ -281,6 +281,37 @@ static void on_append(struct sim *s)
         lane_head(s->lane, s->queue.head);
 }
 
+/* What the run's plan brings from outside. */
+static void handle_plan(struct sim *s, const struct happens *h)
+{
+    switch (h->what) {
+    case HAPPENS_CRASH:
+        on_crash(s);
+        break;
+    case HAPPENS_HANDOVER:
+        s->handing_over = s->lane != NULL;
+        break;
+    case HAPPENS_GRANT:
+        on_grant(s);
+        break;
+    case HAPPENS_FLOOR:
+        queue_raise_floor(s, below(s, s->queue.head + 1));
+        break;
+    case HAPPENS_DEFINITION:
+        if (s->queue.next_version < 3)
+            s->queue.next_version++;
+        break;
+    case HAPPENS_RESEND:
+        queue_resend(s, 1 + below(s, s->total));
+        break;
+    case HAPPENS_MOOD:
+        relay_next_mood(s);
+        break;
+    default: /* HAPPENS_WAKE: the publisher's turn */
+        break;
+    }
+}
+
 static void handle(struct sim *s, const struct happens *h)
 {
     switch (h->what) {
@@ -314,30 +345,8 @@ static void handle(struct sim *s, const struct happens *h)
     case HAPPENS_LEASE:
         on_lease(s);
         break;
-    case HAPPENS_CRASH:
-        on_crash(s);
-        break;
-    case HAPPENS_HANDOVER:
-        s->handing_over = s->lane != NULL;
-        break;
-    case HAPPENS_GRANT:
-        on_grant(s);
-        break;
-    case HAPPENS_FLOOR:
-        queue_raise_floor(s, below(s, s->queue.head + 1));
-        break;
-    case HAPPENS_DEFINITION:
-        if (s->queue.next_version < 3)
-            s->queue.next_version++;
-        break;
-    case HAPPENS_RESEND:
-        queue_resend(s, 1 + below(s, s->total));
-        break;
-    case HAPPENS_MOOD:
-        relay_next_mood(s);
-        break;
-    case HAPPENS_WAKE: /* the publisher's turn is what happens */
-        break;
+    default:
+        handle_plan(s, h);
     }
 }
 
@@ -404,47 +413,6 @@ static void draw(struct sim *s, uint64_t seed)
     happens(s, 2000, (struct happens){.what = HAPPENS_LEASE});
 }
 
-static bool settled(const struct sim *s)
-{
-    const struct sim_queue *q = &s->queue;
-    return q->head == s->total && queue_position(q) >= s->total && q->exceptions_len == 0 &&
-           q->requests_len == 0 && s->mood == MOOD_OK && s->moods_left == 0 && s->now_ms > 300000 &&
-           s->lane != NULL && !lane_dirty(s->lane) && s->flying_commit == NULL &&
-           s->lane->live == 0;
-}
-
-static bool deserves_failure(const struct sim *s, const struct fate *f, enum row_class cls)
-{
-    if (cls == CLASS_BLOCKED)
-        return f->blocked;
-    if (cls == CLASS_AUTH)
-        return s->refuses_auth;
-    return (cls == CLASS_ERROR || cls == CLASS_TIMEOUT) && (f->poison || f->hopeless);
-}
-
-static void check_end(struct sim *s)
-{
-    for (uint32_t pos = 1; pos <= s->total; pos++) {
-        const struct stored_row *row = &s->queue.rows[pos];
-        const struct fate *f = &s->fates[pos];
-        if (!row->there)
-            SIM_CHECK(s, f->taken || sim_filters(s, sim_version_at(&s->queue, pos), pos),
-                      "%u counts as delivered, the relay never took it", pos);
-        else if (row->end == ROW_FAILED)
-            SIM_CHECK(s, deserves_failure(s, f, row->cls), "%u failed, class %d", pos,
-                      (int)row->cls);
-        else if (row->end == ROW_SKIPPED)
-            SIM_CHECK(s, f->deleted, "%u skipped", pos);
-        else
-            SIM_CHECK(s, s->queue.expired[pos], "%u expired", pos);
-    }
-    uint64_t dead_s = s->dead_ms / 1000;
-    SIM_CHECK(s, s->dead_connects <= 20 + dead_s / 5, "%" PRIu64 " connects in %" PRIu64 " s dead",
-              s->dead_connects, dead_s);
-    uint64_t busy = 10 * (s->sends + s->connects + s->commits + s->total) + s->now_ms / 100;
-    SIM_CHECK(s, s->wants <= busy, "%" PRIu64 " wants, %" PRIu64 " would do", s->wants, busy);
-}
-
 static void sim_free(struct sim *s)
 {
     lane_free(s->lane);
@@ -477,8 +445,7 @@ static void run_seed(uint64_t seed)
 
 static uint64_t from_env(const char *name, uint64_t otherwise)
 {
-    const char *text = getenv(name);
-    return text != NULL && *text != '\0' ? strtoull(text, NULL, 10) : otherwise;
+    return getenv(name) != NULL ? strtoull(getenv(name), NULL, 10) : otherwise;
 }
 
 static void lanes_keep_their_promises_whatever_the_relay_does(void **state)

@@ -7,7 +7,8 @@ SHELL := /bin/bash
 
 # ---- what is built ---------------------------------------------------------------------------------------------------
 # One folder, one archive. DIRS=… on the command line builds a part of the tree.
-DIRS ?= common/base common/nostr common/net common/config queue ingest publisher up ctl tests/support
+DIRS ?= common/base common/nostr common/net common/config queue ingest publisher up ctl
+TEST_DIRS ?= $(filter-out $(DIRS),tests/support)
 MODE ?= release
 OUT  := build/$(MODE)
 
@@ -26,6 +27,8 @@ LDLIBS = -lwslay $(shell pkg-config --libs $(PKGS)) -lm
 
 ARCHIVES := $(foreach d,$(DIRS),$(OUT)/$(d)/lib.a)
 ALL_ARCHIVES := -Wl,--start-group $(ARCHIVES) -Wl,--end-group
+# What several tests share; never part of volley itself.
+TEST_ARCHIVES := $(foreach d,$(TEST_DIRS),$(OUT)/$(d)/lib.a)
 # `make V=1` shows the whole commands.
 Q := $(if $(V),,@)
 say = @printf '  %-5s%s\n' $(1) $@
@@ -65,12 +68,12 @@ $(OUT)/$(1)/lib.a: $(call objects,$(1))
 	@rm -f $$@
 	$(Q)ar rcs $$@ $$^
 endef
-$(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
+$(foreach d,$(DIRS) $(TEST_DIRS),$(eval $(call archive_rule,$(d))))
 
 # A test is a program of its own: tests/unit/test_buf.c → build/asan/tests/unit/test_buf.
-$(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES)
+$(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 	$(call say,link)
-	$(Q)$(CC) $(ALL_CFLAGS) $< $(ALL_ARCHIVES) $(LDLIBS) -lcmocka -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $< -Wl,--start-group $(TEST_ARCHIVES) $(ARCHIVES) -Wl,--end-group $(LDLIBS) -lcmocka -o $@
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 .PRECIOUS: $(OUT)/%.o

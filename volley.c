@@ -9,7 +9,7 @@ int main(int argc, char **argv)
 {
     static const struct command *const commands[] = {
         &command_up,    &command_ingest,  &command_queue, &command_publisher,
-        &command_depth, &command_receipt, &command_check,
+        &command_depth, &command_receipt, &command_send,  &command_check,
     };
     return command_main(commands, COUNT_OF(commands), argc, argv, environ);
 }

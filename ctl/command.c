@@ -2,10 +2,12 @@
 
 #include "common/config/value.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct option_row common_options[] = {
     {"-c", "FILE",
@@ -34,11 +36,21 @@ int command_fail(const struct invocation *inv, int status, const char *fmt, ...)
     return status;
 }
 
+bool option_is_flag(const struct option_row *row)
+{
+    return row->value == NULL || row->value[0] == '[';
+}
+
+const char *option_gap(const struct option_row *row)
+{
+    return option_is_flag(row) ? "" : " ";
+}
+
 static void print_options(const struct option_row *rows, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         char left[64];
-        (void)snprintf(left, sizeof left, "%s%s%s", rows[i].name, rows[i].value != NULL ? " " : "",
+        (void)snprintf(left, sizeof left, "%s%s%s", rows[i].name, option_gap(&rows[i]),
                        rows[i].value != NULL ? rows[i].value : "");
         printf("  %-24s %s\n", left, rows[i].help);
     }
@@ -108,14 +120,10 @@ static int take_option(struct invocation *inv, char **words, int left)
         size_t len = strlen(row->name);
         if (strncmp(word, row->name, len) != 0 || (word[len] != '\0' && word[len] != '='))
             continue;
-        if (row->value == NULL) {
-            if (word[len] == '=')
-                return command_fail(inv, -1, "%s takes no value", row->name);
-            inv->given[i] = "";
-            return 1;
-        }
-        if (word[len] == '=') {
-            inv->given[i] = word + len + 1;
+        if (row->value == NULL && word[len] == '=')
+            return command_fail(inv, -1, "%s takes no value", row->name);
+        if (word[len] == '=' || option_is_flag(row)) {
+            inv->given[i] = word[len] == '=' ? word + len + 1 : "";
             return 1;
         }
         if (left < 2)
@@ -157,6 +165,18 @@ static int parse(struct invocation *inv, int argc, char **argv)
     return 0;
 }
 
+/* A reader that has seen enough (… | head) is no failure and nothing to talk about; a full disk is.
+ */
+static int finish_output(const struct invocation *inv, int status)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0)
+        return status;
+    return command_fail(inv, 1, "the output could not be written");
+}
+
 static int load_and_run(struct invocation *inv, char *const *env)
 {
     struct problem p;
@@ -167,9 +187,7 @@ static int load_and_run(struct invocation *inv, char *const *env)
     log_init(inv->config.log.level, inv->config.log.format, inv->command->name);
     int status = inv->command->run(inv);
     config_free(&inv->config);
-    if (fflush(stdout) != 0 && status == 0)
-        status = 1;
-    return status;
+    return finish_output(inv, status);
 }
 
 int command_main(const struct command *const *table, size_t len, int argc, char **argv,

@@ -12,9 +12,14 @@
 
 struct option_row {
     const char *name;  /* "--json" */
-    const char *value; /* "FILE", or NULL when it takes none */
+    const char *value; /* "FILE": in the next word or after "="; "[=2s]": only after "=", and may be
+                          left out; NULL: takes none */
     const char *help;
 };
+/* Whether the next word is not its value. */
+bool option_is_flag(const struct option_row *row);
+/* What stands between name and value when they are shown: " " or "". */
+const char *option_gap(const struct option_row *row);
 
 struct invocation;
 

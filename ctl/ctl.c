@@ -30,7 +30,8 @@ int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct as
     a->status = 1;
     if (uv_loop_init(&a->loop) != 0)
         die("cannot make an event loop");
-    const struct queue_options o = {.url = inv->config.queue.url, .timeout_ms = 5000};
+    const struct queue_options o = {.url = inv->config.queue.url,
+                                    .timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : 5000};
     enum err e = queue_open(&a->loop, &o, &a->queue, &p);
     if (e != ERR_NONE) {
         uv_loop_close(&a->loop);
@@ -43,30 +44,15 @@ int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct as
     return a->status;
 }
 
-void print_json(cJSON *o)
+void print_json(cJSON *o, FILE *out)
 {
     char *text = cJSON_PrintUnformatted(o);
     if (text == NULL)
         die("out of memory");
-    puts(text);
+    fputs(text, out);
+    fputc('\n', out);
     free(text);
     cJSON_Delete(o);
-}
-
-const char *short_duration(int64_t ms, char out[16])
-{
-    int64_t s = ms / 1000;
-    if (ms < 0)
-        (void)snprintf(out, 16, "-");
-    else if (s < 120)
-        (void)snprintf(out, 16, "%" PRId64 "s", s);
-    else if (s < 120 * 60)
-        (void)snprintf(out, 16, "%" PRId64 "m", s / 60);
-    else if (s < 48 * 3600)
-        (void)snprintf(out, 16, "%" PRId64 "h", s / 3600);
-    else
-        (void)snprintf(out, 16, "%" PRId64 "d", s / 86400 % 100000);
-    return out;
 }
 
 const char *relay_label(const struct definition *d)
@@ -76,13 +62,16 @@ const char *relay_label(const struct definition *d)
     return strncmp(d->url, "wss://", 6) == 0 ? d->url + 6 : d->url;
 }
 
-const char *clean_text(const char *s, char *out, size_t size)
+void relay_choose(const char *text, struct relay_choice *out)
 {
-    size_t len = strnlen(s, size - 1);
-    while (len > 0 && s[len] != '\0' && ((unsigned char)s[len] & 0xc0) == 0x80)
-        len--; /* not in the middle of a character */
-    for (size_t i = 0; i < len; i++)
-        out[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
-    out[len] = '\0';
-    return out;
+    struct relay_url url;
+    *out = (struct relay_choice){.text = text};
+    if (text != NULL && relay_url_parse(text, &url, NULL) == ERR_NONE)
+        (void)snprintf(out->url, sizeof out->url, "%s", url.text);
+}
+
+bool relay_chosen(const struct relay_choice *c, const struct definition *d)
+{
+    return c->text == NULL || (d->name[0] != '\0' && strcmp(c->text, d->name) == 0) ||
+           strcmp(c->url, d->url) == 0;
 }

@@ -1,185 +1,233 @@
-/* `volley depth`: how deep each relay's queue is, and why. */
+/* `volley depth`: how deep each relay's queue is, and why. Once, or again and again like top. */
+#include "common/base/clock.h"
+#include "common/config/value.h"
 #include "ctl/ctl.h"
+#include "ctl/depth_show.h"
+#include "ctl/screen.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WATCH_DEFAULT_MS 2000u
+#define WATCH_MIN_MS     100u
+#define WATCH_MAX_MS     3600000u
 
 struct depth_ask {
     struct ask ask; /* first */
-    const char *relay;
+    struct relay_choice relay;
     bool json;
+    uint64_t watch_ms; /* 0: once */
+    bool on_screen;    /* a terminal is drawn upon; otherwise one answer follows the other */
+    struct screen screen;
+    uv_timer_t timer;
+    bool asking, answered, ended;
+    /* of the last answer, for the rates between two of them */
+    int64_t last_ms;
+    uint64_t last_head, last_delivered;
 };
 
-static double per_second(uint32_t rate_per_1000s)
+static void begin_asking(struct depth_ask *a);
+
+/* ---- the screen's head ---- */
+
+static void put_rate(FILE *out, const char *word, bool known, uint64_t from, uint64_t to,
+                     int64_t ms)
 {
-    return rate_per_1000s / 1000.0;
+    char text[16] = "-";
+    if (known && ms > 0 && to >= from)
+        (void)short_rate((to - from) * 1000000u / (uint64_t)ms, text);
+    fprintf(out, "%s %s/s", word, text);
 }
 
-/* Seconds until it is empty at today's rate, or -1. */
-static int64_t drain_s(const struct lane_status *l)
+static void put_head(struct depth_ask *a, const struct queue_depth *d, FILE *out)
 {
-    if (l->depth == 0)
-        return 0;
-    return l->live.rate_per_1000s == 0 ? -1 : (int64_t)(l->depth * 1000 / l->live.rate_per_1000s);
+    struct depth_total sum = depth_sum(d, &a->relay);
+    time_t now_s = (time_t)(d->now_ms / 1000);
+    struct tm tm;
+    char clock[16];
+    int64_t ms = d->now_ms - a->last_ms;
+    localtime_r(&now_s, &tm);
+    strftime(clock, sizeof clock, "%H:%M:%S", &tm);
+    fprintf(out, "volley depth  %s  ", clock);
+    put_rate(out, "accepted", a->answered, a->last_head, d->head, ms);
+    put_rate(out, "  delivered", a->answered, a->last_delivered, sum.delivered, ms);
+    fprintf(out, "  every %g s, q ends\n\n", (double)a->watch_ms / 1000.0);
+    a->last_ms = d->now_ms;
+    a->last_head = d->head;
+    a->last_delivered = sum.delivered;
 }
 
-static cJSON *or_null(bool known, double value)
+/* ---- showing ---- */
+
+#define HEAD_LINES 2u
+
+static void show_screen(struct depth_ask *a, const struct queue_depth *d)
 {
-    return known ? cJSON_CreateNumber(value) : cJSON_CreateNull();
+    struct depth_look look = {.relay = &a->relay, .colours = terminal_colours(1)};
+    size_t lines, len;
+    char *text;
+    FILE *frame = open_memstream(&text, &len);
+    if (frame == NULL)
+        die("out of memory");
+    look.width = terminal_size(1, &lines);
+    look.lines_max = lines > HEAD_LINES + 3 ? lines - HEAD_LINES : 3;
+    put_head(a, d, frame);
+    depth_table(d, &look, frame);
+    fclose(frame);
+    screen_draw(&a->screen, text);
+    free(text);
 }
 
-static void lane_json(const struct lane_status *l)
+static void show(struct depth_ask *a, const struct queue_depth *d)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "relay", l->definition.url);
-    cJSON_AddItemToObject(o, "name",
-                          l->definition.name[0] != '\0' ? cJSON_CreateString(l->definition.name)
-                                                        : cJSON_CreateNull());
-    cJSON_AddNumberToObject(o, "depth", (double)l->depth);
-    cJSON_AddNumberToObject(o, "in_flight", l->live.in_flight);
-    cJSON_AddNumberToObject(o, "retrying", (double)l->retrying);
-    cJSON_AddNumberToObject(o, "delivered", (double)l->delivered);
-    cJSON_AddNumberToObject(o, "failed", (double)l->failed);
-    cJSON_AddNumberToObject(o, "skipped", (double)l->skipped);
-    cJSON_AddNumberToObject(o, "expired", (double)l->expired);
-    cJSON_AddItemToObject(o, "oldest", or_null(l->oldest_ms != 0, (double)(l->oldest_ms / 1000)));
-    cJSON_AddNumberToObject(o, "rate", per_second(l->live.rate_per_1000s));
-    int64_t drain = drain_s(l);
-    cJSON_AddItemToObject(o, "drain_seconds", or_null(drain >= 0, (double)drain));
-    cJSON_AddStringToObject(o, "state", l->held ? "held" : lane_state_name(l->live.state));
-    cJSON_AddItemToObject(o, "since",
-                          or_null(l->live.since_ms != 0, (double)(l->live.since_ms / 1000)));
-    cJSON_AddItemToObject(o, "retry_at",
-                          or_null(l->live.retry_at_ms != 0, (double)(l->live.retry_at_ms / 1000)));
-    enum family f = l->live.family != FAMILY_NONE ? l->live.family : l->learned.family;
-    cJSON_AddItemToObject(
-        o, "family", f != FAMILY_NONE ? cJSON_CreateString(family_name(f)) : cJSON_CreateNull());
-    cJSON_AddStringToObject(o, "route", route_name(l->definition.route));
-    cJSON_AddItemToObject(o, "publisher",
-                          l->publisher[0] != '\0' ? cJSON_CreateString(l->publisher)
-                                                  : cJSON_CreateNull());
-    cJSON_AddItemToObject(o, "last_error",
-                          l->live.last_error[0] != '\0' ? cJSON_CreateString(l->live.last_error)
-                                                        : cJSON_CreateNull());
-    cJSON_AddNumberToObject(o, "position", (double)l->position);
-    cJSON *paths = cJSON_AddArrayToObject(o, "paths");
-    for (size_t i = 0; i < l->paths_len; i++) {
-        const struct path_stat *s = &l->paths[i];
-        cJSON *path = cJSON_CreateObject();
-        cJSON_AddStringToObject(path, "route", route_name(s->route));
-        cJSON_AddStringToObject(path, "family", family_name(s->family));
-        cJSON_AddNumberToObject(path, "attempts", (double)s->attempts);
-        cJSON_AddNumberToObject(path, "successes", (double)s->successes);
-        cJSON_AddNumberToObject(path, "failures", (double)s->failures);
-        double n = s->successes > 0 ? (double)s->successes * 1000.0 : 0;
-        cJSON_AddItemToObject(path, "connect_ms",
-                              or_null(n > 0, (double)s->connect_us / (n > 0 ? n : 1)));
-        cJSON_AddItemToObject(path, "tls_ms", or_null(n > 0, (double)s->tls_us / (n > 0 ? n : 1)));
-        cJSON_AddItemToObject(path, "websocket_ms",
-                              or_null(n > 0, (double)s->websocket_us / (n > 0 ? n : 1)));
-        cJSON_AddItemToArray(paths, path);
+    if (a->on_screen) {
+        show_screen(a, d);
+    } else if (a->json) {
+        depth_json(d, &a->relay, stdout);
+    } else {
+        if (a->answered)
+            putchar('\n');
+        const struct depth_look look = {
+            .relay = &a->relay, .width = terminal_size(1, NULL), .colours = terminal_colours(1)};
+        depth_table(d, &look, stdout);
     }
-    print_json(o);
+    fflush(stdout);
 }
 
-static void lane_line(const struct lane_status *l, int64_t now_ms)
+static void show_silence(struct depth_ask *a)
 {
-    char name[25], oldest[16], drain[16], since[16], error[200];
-    int64_t drain_seconds = drain_s(l);
-    enum family f = l->live.family != FAMILY_NONE ? l->live.family : l->learned.family;
-    printf("%-24s %7" PRIu64 " %6u %6" PRIu64 " %7" PRIu64 " %6s %6s %-10s %5s %s",
-           clean_text(relay_label(&l->definition), name, sizeof name), l->depth, l->live.in_flight,
-           l->retrying, l->failed,
-           short_duration(l->oldest_ms != 0 ? now_ms - l->oldest_ms : -1, oldest),
-           short_duration(drain_seconds < 0 ? -1 : drain_seconds * 1000, drain),
-           l->held ? "held" : lane_state_name(l->live.state),
-           short_duration(l->live.since_ms != 0 ? now_ms - l->live.since_ms : -1, since),
-           family_name(f));
-    if (l->live.last_error[0] != '\0')
-        printf("\n    %s", clean_text(l->live.last_error, error, sizeof error));
-    putchar('\n');
+    char text[CONFIG_TEXT_SIZE + 64], line[CONFIG_TEXT_SIZE + 64];
+    (void)snprintf(text, sizeof text, "the queue at %s does not answer; trying again",
+                   a->ask.inv->config.queue.url);
+    if (a->on_screen)
+        screen_draw(&a->screen, text_cut(text, terminal_size(1, NULL), line, sizeof line));
+    else
+        command_fail(a->ask.inv, 1, "%s", text);
 }
 
-static bool wanted(const struct depth_ask *a, const struct lane_status *l)
+/* ---- asking ---- */
+
+static void end(struct depth_ask *a, enum err e, int status)
 {
-    return a->relay == NULL || strcmp(a->relay, l->definition.url) == 0 ||
-           strcmp(a->relay, l->definition.name) == 0;
+    if (a->ended)
+        return;
+    a->ended = true;
+    if (a->on_screen)
+        screen_end(&a->screen);
+    if (a->watch_ms > 0)
+        uv_close((uv_handle_t *)&a->timer, NULL);
+    ask_done(&a->ask, e, status);
 }
 
-static void total_json(const struct queue_depth *d, uint64_t depth, uint64_t failed)
+static void on_end(void *arg)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddBoolToObject(o, "total", true);
-    cJSON_AddNumberToObject(o, "depth", (double)depth);
-    cJSON_AddNumberToObject(o, "failed", (double)failed);
-    cJSON_AddNumberToObject(o, "head", (double)d->head);
-    cJSON_AddNumberToObject(o, "events", (double)d->events);
-    cJSON_AddNumberToObject(o, "bytes", (double)d->bytes);
-    cJSON_AddNumberToObject(o, "max_bytes", (double)d->max_bytes);
-    cJSON_AddNumberToObject(o, "now", (double)(d->now_ms / 1000));
-    print_json(o);
+    end(arg, ERR_NONE, 0);
+}
+
+static void on_redraw(void *arg)
+{
+    begin_asking(arg);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    begin_asking(timer->data);
+}
+
+static bool is_silence(enum err e)
+{
+    return e == ERR_CLOSED || e == ERR_UNKNOWN || e == ERR_TIMEOUT;
+}
+
+/* From the second answer on a watch has a screen: what keeps it from beginning is said plainly. */
+static void after_first(struct depth_ask *a)
+{
+    if (a->watch_ms == 0) {
+        end(a, ERR_NONE, 0);
+        return;
+    }
+    a->answered = true;
+    if (ferror(stdout))
+        end(a, ERR_NONE, 1); /* nobody reads any more */
 }
 
 static void on_depth(void *arg, enum err e, const struct queue_depth *d)
 {
     struct depth_ask *a = arg;
+    a->asking = false;
+    if (a->ended)
+        return;
+    if (e != ERR_NONE && a->answered && is_silence(e)) {
+        show_silence(a);
+        return;
+    }
     if (e != ERR_NONE) {
-        ask_done(&a->ask, e, 1);
+        end(a, e, 1);
         return;
     }
-    uint64_t depth = 0, failed = 0;
-    size_t shown = 0;
-    if (!a->json)
-        printf("%-24s %7s %6s %6s %7s %6s %6s %-10s %5s %s\n", "RELAY", "DEPTH", "FLIGHT", "RETRY",
-               "FAILED", "OLDEST", "DRAIN", "STATE", "SINCE", "FAMILY");
-    for (size_t i = 0; i < d->lanes_len; i++) {
-        const struct lane_status *l = &d->lanes[i];
-        if (l->retired || !wanted(a, l))
-            continue;
-        depth += l->depth;
-        failed += l->failed;
-        shown++;
-        if (a->json)
-            lane_json(l);
-        else
-            lane_line(l, d->now_ms);
-    }
-    if (a->relay != NULL && shown == 0) {
-        ask_done(&a->ask, ERR_NONE,
-                 command_fail(a->ask.inv, EXIT_USAGE,
-                              "no relay '%s' in the queue; 'volley depth' lists them", a->relay));
+    if (a->relay.text != NULL && depth_sum(d, &a->relay).relays == 0) {
+        end(a, ERR_NONE, EXIT_USAGE);
+        command_fail(a->ask.inv, EXIT_USAGE,
+                     "no relay '%s' in the queue; 'volley depth' lists them", a->relay.text);
         return;
     }
-    if (a->json)
-        total_json(d, depth, failed);
-    else
-        printf("total: %" PRIu64 " waiting at %zu relays, %" PRIu64 " failed; %" PRIu64
-               " events held, %.1f of %.1f MiB\n",
-               depth, shown, failed, d->events, (double)d->bytes / 1048576.0,
-               (double)d->max_bytes / 1048576.0);
-    ask_done(&a->ask, ERR_NONE, 0);
+    if (!a->answered && a->watch_ms > 0 && !a->json && isatty(1)) {
+        a->on_screen = true;
+        screen_begin(&a->screen, &a->ask.loop, on_end, on_redraw, a);
+    }
+    show(a, d);
+    after_first(a);
+}
+
+static void begin_asking(struct depth_ask *a)
+{
+    if (a->asking || a->ended)
+        return;
+    a->asking = true;
+    a->ask.queue->ops->depth(a->ask.queue, on_depth, a);
 }
 
 static void ask_depth(struct ask *ask)
 {
-    ask->queue->ops->depth(ask->queue, on_depth, ask);
+    struct depth_ask *a = (struct depth_ask *)ask;
+    if (a->watch_ms > 0) {
+        uv_timer_init(&ask->loop, &a->timer);
+        a->timer.data = a;
+        uv_timer_start(&a->timer, on_timer, a->watch_ms, a->watch_ms);
+    }
+    begin_asking(a);
+}
+
+static int read_watch(const struct invocation *inv, uint64_t *out_ms)
+{
+    const char *text = invocation_option(inv, "--watch");
+    *out_ms = 0;
+    if (text == NULL)
+        return 0;
+    *out_ms = WATCH_DEFAULT_MS;
+    if (text[0] != '\0' && (value_duration(text, out_ms) != ERR_NONE || *out_ms < WATCH_MIN_MS ||
+                            *out_ms > WATCH_MAX_MS))
+        return command_fail(inv, EXIT_USAGE,
+                            "--watch=%s: expected a duration from 100ms to 1h, such as 2s", text);
+    return 0;
 }
 
 static int depth_run(const struct invocation *inv)
 {
     struct depth_ask a = {.json = invocation_option(inv, "--json") != NULL};
-    struct relay_url url;
-    const char *relay = invocation_option(inv, "--relay");
-    a.relay = relay;
-    if (relay != NULL && strchr(relay, '.') != NULL &&
-        relay_url_parse(relay, &url, NULL) == ERR_NONE)
-        a.relay = url.text; /* a URL in any spelling; a name stays as it is */
+    int status = read_watch(inv, &a.watch_ms);
+    if (status != 0)
+        return status;
+    relay_choose(invocation_option(inv, "--relay"), &a.relay);
     return ask_queue(&a.ask, inv, ask_depth);
 }
 
 static const struct option_row options[] = {
     {"--relay", "R", "only this relay (URL or name)"},
+    {"--watch", "[=2s]", "again and again, like top; q ends"},
     {"--json", NULL, "one object a line, the total last"},
 };
 
@@ -187,7 +235,8 @@ const struct command command_depth = {
     .name = "depth",
     .arguments = "",
     .summary = "how many events wait for each relay, and why",
-    .examples = "  volley depth\n  volley depth --relay wss://relay.example --json",
+    .examples = "  volley depth\n  volley depth --watch\n"
+                "  volley depth --relay wss://relay.example --json",
     .options = options,
     .options_len = COUNT_OF(options),
     .run = depth_run,

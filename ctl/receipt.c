@@ -64,7 +64,7 @@ static void lane_json(const struct receipt_lane *l, const char *id)
         o, "family", sent ? cJSON_CreateString(family_name(l->row.family)) : cJSON_CreateNull());
     cJSON_AddItemToObject(o, "route",
                           sent ? cJSON_CreateString(route_name(l->row.route)) : cJSON_CreateNull());
-    print_json(o);
+    print_json(o, stdout);
 }
 
 static void lane_line(const struct receipt_lane *l)

@@ -67,12 +67,13 @@ static enum err check_unused(const char *path, struct problem *p)
         return problem_set(p, ERR_EXISTS, "%s is there and is no socket; choose another queue.url",
                            path);
     memcpy(at.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return problem_set(p, ERR_IO, "socket: %s", strerror(errno));
-    int rc = connect(fd, (struct sockaddr *)&at, sizeof at);
+    /* EAGAIN: somebody listens, and so many wait for him that no more may. */
+    bool used = connect(fd, (struct sockaddr *)&at, sizeof at) == 0 || errno == EAGAIN;
     close(fd);
-    if (rc == 0)
+    if (used)
         return problem_set(p, ERR_LOCKED, "another queue listens on %s; stop it first", path);
     return ERR_NONE;
 }

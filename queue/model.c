@@ -7,6 +7,7 @@
 #include "queue/model_state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BEAT_MS 100
 
@@ -318,8 +319,7 @@ static void op_receipt(struct queue *q, const uint8_t id[EVENT_ID_LEN], queue_re
 {
     struct model_call *c = model_call_new(MODEL_RECEIPT, arg);
     c->fn.receipt = fn;
-    for (size_t i = 0; i < EVENT_ID_LEN; i++)
-        c->id[i] = id[i];
+    memcpy(c->id, id, EVENT_ID_LEN);
     put(q, c);
 }
 

@@ -27,23 +27,27 @@ static bool requested(const struct model_lane *l, uint64_t up_to, uint64_t pos)
 
 /* An exception comes from what lies between the old position and the new, from the exceptions
  * there were, or from a request. It may be none of these any more when it was given up meanwhile
- * (the floor is above it), or the request for it ended (its row is still there): then it is left
- * out. But what arrived does not come back. */
-static bool exceptions_good(const struct model_lane *l, const struct lane_commit *c)
+ * (the floor is above it), or the request for it ended (its row is still there, or all of
+ * it is forgotten): then it is left out. But what arrived does not come back. */
+static bool exception_good(const struct model *m, const struct model_lane *l,
+                           const struct lane_commit *c, uint64_t pos)
 {
-    if (c->exceptions_len > QUEUE_EXCEPTIONS_MAX)
-        return false;
+    bool may_be_new = pos > l->position || pos <= l->floor;
+    return may_be_new || model_exception(l, pos) || requested(l, c->requests_taken, pos) ||
+           model_row(l, pos) || model_entry(m, pos)->forgotten;
+}
+
+static bool exceptions_good(const struct model *m, const struct model_lane *l,
+                            const struct lane_commit *c)
+{
+    uint64_t above = l->start;
     for (size_t i = 0; i < c->exceptions_len; i++) {
         uint64_t pos = c->exceptions[i].pos;
-        if (pos <= l->start || pos > c->position)
+        if (pos <= above || pos > c->position || !exception_good(m, l, c, pos))
             return false;
-        if (i > 0 && pos <= c->exceptions[i - 1].pos)
-            return false;
-        if (pos > l->floor && pos <= l->position && !model_exception(l, pos) &&
-            !requested(l, c->requests_taken, pos) && !model_row(l, pos))
-            return false;
+        above = pos;
     }
-    return true;
+    return c->exceptions_len <= QUEUE_EXCEPTIONS_MAX;
 }
 
 static bool rows_good(const struct model_lane *l, const struct lane_commit *c)
@@ -85,7 +89,7 @@ static enum commit_status judge(const struct model *m, const struct model_lane *
     if (c->seq >= 1 && c->seq <= l->seq)
         return COMMIT_REPEATED;
     bool good = c->seq == l->seq + 1 && c->position >= l->position && c->position <= m->head &&
-                exceptions_good(l, c) && rows_good(l, c) && paths_good(c) &&
+                exceptions_good(m, l, c) && rows_good(l, c) && paths_good(c) &&
                 version_known(l, c->definition_version) && c->requests_taken <= l->last_request;
     return good ? COMMIT_DONE : COMMIT_INVALID;
 }
@@ -189,8 +193,13 @@ static void apply(const struct model *m, struct model_lane *l, const struct lane
     for (size_t i = 0; i < c->rows_removed_len; i++)
         model_row_drop(l, c->rows_removed[i]);
     for (size_t i = 0; i < c->rows_added_len; i++) {
-        if (!model_entry(m, c->rows_added[i].from)->forgotten) /* rows go with their ids */
-            model_row_put(l, &c->rows_added[i]);
+        const struct row *r = &c->rows_added[i];
+        struct model_entry *e = model_entry(m, r->from);
+        if (e->forgotten)
+            continue; /* rows go with their ids */
+        model_row_put(l, r);
+        if (r->end == ROW_FAILED && r->last_ms > e->failed_ms)
+            e->failed_ms = r->last_ms;
     }
     drop_void_requests(l);
     for (size_t i = 0; i < c->paths_len; i++)

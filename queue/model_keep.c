@@ -110,16 +110,14 @@ static bool wanted_again(const struct model *m, uint64_t pos)
     return false;
 }
 
-/* When the last of its failures was; 0 when it failed nowhere. */
-static int64_t failed_ms(const struct model *m, uint64_t pos)
+static bool failed_somewhere(const struct model *m, uint64_t pos)
 {
-    int64_t last = 0;
     for (size_t i = 0; i < m->lanes_len; i++) {
         const struct row *r = model_row(&m->lanes[i], pos);
-        if (r && r->end == ROW_FAILED && r->last_ms > last)
-            last = r->last_ms;
+        if (r && r->end == ROW_FAILED)
+            return true;
     }
-    return last;
+    return false;
 }
 
 /* The bytes of what failed are kept for replay; beyond failed_max the oldest go. What a lane still
@@ -129,7 +127,7 @@ static void drop_bytes(struct model *m)
     uint64_t kept = 0;
     for (uint64_t pos = 1; pos < m->first; pos++) {
         struct model_entry *e = &m->entries[pos - 1];
-        e->kept = e->kept && (failed_ms(m, pos) > 0 || wanted_again(m, pos));
+        e->kept = e->kept && (failed_somewhere(m, pos) || wanted_again(m, pos));
         kept += e->kept ? e->event->len : 0;
     }
     for (uint64_t pos = 1; pos < m->first && kept > m->failed_max; pos++) {
@@ -182,8 +180,8 @@ static void forget_position(struct model *m, uint64_t pos)
 /* When it was trimmed or last failed, whichever was later. */
 static int64_t finished_ms(const struct model *m, uint64_t pos)
 {
-    int64_t failed = failed_ms(m, pos), trimmed = m->entries[pos - 1].trimmed_ms;
-    return failed > trimmed ? failed : trimmed;
+    const struct model_entry *e = &m->entries[pos - 1];
+    return e->failed_ms > e->trimmed_ms ? e->failed_ms : e->trimmed_ms;
 }
 
 static void forget(struct model *m, int64_t wall_ms)
@@ -208,12 +206,25 @@ static uint64_t oldest_finished(const struct model *m)
     return oldest;
 }
 
+static uint64_t finished_bytes(const struct model *m)
+{
+    uint64_t sum = 0;
+    for (uint64_t pos = 1; pos < m->first; pos++) {
+        const struct model_entry *e = &m->entries[pos - 1];
+        if (!e->forgotten && !wanted_again(m, pos))
+            sum += MODEL_ID_BYTES + (e->kept ? e->event->len : 0);
+    }
+    return sum;
+}
+
 void model_make_room(struct model *m, uint64_t bytes, int64_t wall_ms)
 {
     if (model_bytes(m) + bytes <= m->max_bytes)
         return;
     trim(m, wall_ms);
     drop_bytes(m);
+    if (model_bytes(m) - finished_bytes(m) + bytes > m->max_bytes)
+        return; /* it would not do */
     uint64_t oldest;
     while (model_bytes(m) + bytes > m->max_bytes && (oldest = oldest_finished(m)) > 0)
         forget_position(m, oldest);

@@ -128,7 +128,8 @@ size_t model_deleted(const struct model *m, uint64_t pos, uint64_t *out, size_t 
 {
     size_t len = 0;
     for (uint64_t older = 1; older < pos; older++) {
-        if (!deletes(m->entries[pos - 1].event, m->entries[older - 1].event))
+        if (m->entries[older - 1].forgotten ||
+            !deletes(m->entries[pos - 1].event, m->entries[older - 1].event))
             continue;
         if (len < max)
             out[len] = older;

@@ -24,6 +24,7 @@ struct model_entry {
     int64_t accepted_ms;
     bool kept; /* its bytes are to be had: in the log, or kept for replay */
     int64_t trimmed_ms;
+    int64_t failed_ms;   /* of its latest failed row, even if that is gone */
     int64_t requeued_ms; /* when it was last put back; 0 */
 };
 
@@ -134,7 +135,7 @@ void model_kept(const struct model_lane *l, bool give_back, struct lane_kept *ou
 void model_commit(struct model *m, const struct lane_commit *c, struct lane_committed *out);
 
 /* ---- model_keep.c: what goes with time ---- */
-/* Forgets the oldest finished ids until `bytes` more fit, or none is left. */
+/* Forgets the oldest finished ids until `bytes` more fit; none when that would not do. */
 void model_make_room(struct model *m, uint64_t bytes, int64_t wall_ms);
 void model_keep_house(struct model *m, int64_t wall_ms, uint64_t boot_ms);
 

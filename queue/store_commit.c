@@ -74,18 +74,25 @@ static enum err exception_known(struct committing *k, uint64_t pos, bool *known)
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
-/* One that is not known may have been: the queue gave it up, or the request for it ended, and the
- * owner has not heard. Then it is left out later. But what arrived does not come back. */
+/* One that is not known may have been: the queue gave it up, or the request for it ended (its row
+ * is still there, or all of it is forgotten), and the owner has not heard. Then it is left out
+ * later. But what arrived does not come back. */
 static enum err exception_good(struct committing *k, uint64_t pos, bool *good)
 {
     struct row r;
+    struct entry en;
     if (pos <= k->l->floor || pos > k->l->position)
         return ERR_NONE;
     enum err e = exception_known(k, pos, good);
     if (e != ERR_NONE || *good)
         return e;
     e = row_find(k->s, k->l->number, pos, &r);
-    *good = e == ERR_NONE;
+    if (e == ERR_NONE)
+        *good = true;
+    if (e != ERR_NOT_FOUND)
+        return e;
+    e = entry_get(k->s, pos, &en);
+    *good = e == ERR_NOT_FOUND;
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 

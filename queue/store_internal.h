@@ -77,7 +77,7 @@ struct entry {
     uint32_t kind;
     uint32_t len;        /* of the canonical bytes */
     int64_t trimmed_ms;  /* 0: still in the log */
-    int64_t failed_ms;   /* of its latest failed row */
+    int64_t failed_ms;   /* of its latest failed row, even if that is gone */
     uint32_t holds;      /* failed rows */
     int64_t requeued_ms; /* when it was last put back; 0 */
     bool has_address;

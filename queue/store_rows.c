@@ -155,7 +155,6 @@ enum err row_holds(struct store *s, uint64_t pos, struct entry *en)
     struct key prefix = {.len = 0};
     struct walk w;
     en->holds = 0;
-    en->failed_ms = 0;
     key_add_u64(&prefix, pos);
     enum err e = walk_begin(s, TABLE_ROW, &w);
     if (e != ERR_NONE)
@@ -170,8 +169,6 @@ enum err row_holds(struct store *s, uint64_t pos, struct entry *en)
         if (r.end != ROW_FAILED || !lane_find(s, walk_key_u32(&w, sizeof pos)))
             continue;
         en->holds++;
-        if (r.last_ms > en->failed_ms)
-            en->failed_ms = r.last_ms;
     }
     walk_end(&w);
     return e == ERR_NOT_FOUND ? ERR_NONE : e;

@@ -5,7 +5,9 @@
  * another look. While there is more to look at an idle handle keeps the loop awake.
  *
  * ZMQ_IMMEDIATE: messages go to a connection that stands or nowhere, and are forgotten with it. So
- * "sent" has a meaning, and a request never reaches a broker that was started later. */
+ * "sent" has a meaning, and a request never reaches a broker that was started later. But ZeroMQ
+ * tells of a broken connection before it lets go of it: what is sent between would be lost without
+ * a word. So nothing is sent before the monitor told of the next one. */
 #include "queue/zmq_client.h"
 
 #include <errno.h>
@@ -32,11 +34,19 @@ struct zmq_client {
     void *arg;
     bool look[SOCKETS];
     bool sent, blocked; /* in this turn */
+    bool up;            /* as the monitor told */
     bool following, woken, closing;
     int handles_open;
     void (*closed_fn)(void *arg);
     void *closed_arg;
 };
+
+static void look_at_dealer(struct zmq_client *c)
+{
+    int events = endpoint_events(c->sockets[DEALER]);
+    c->look[DEALER] |= (events & ZMQ_POLLIN) != 0;
+    c->woken |= c->blocked && (events & ZMQ_POLLOUT) != 0;
+}
 
 typedef void reader(struct zmq_client *c, zmq_msg_t *m);
 
@@ -56,8 +66,14 @@ static void read_event(struct zmq_client *c, zmq_msg_t *m)
     uint16_t event = 0;
     if (zmq_msg_size(m) == 6)
         memcpy(&event, zmq_msg_data(m), sizeof event);
-    if (event == ZMQ_EVENT_DISCONNECTED)
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        c->up = true;
+        look_at_dealer(c); /* and so lets go of the connection before */
+    }
+    if (event == ZMQ_EVENT_DISCONNECTED) {
+        c->up = false;
         c->ops.on_down(c->arg);
+    }
 }
 
 /* Reads until nothing is left, but not for ever. The first frame of each message goes to `fn`. */
@@ -92,17 +108,6 @@ static void on_readable(uv_poll_t *h, int status, int events)
     c->look[h - c->polls] = true;
 }
 
-/* A send, done or refused, may have taken the news from the descriptor. */
-static void look_after_sending(struct zmq_client *c)
-{
-    if (!c->sent && !c->blocked)
-        return;
-    int events = endpoint_events(c->sockets[DEALER]);
-    c->look[DEALER] |= (events & ZMQ_POLLIN) != 0;
-    c->woken |= c->blocked && (events & ZMQ_POLLOUT) != 0;
-    c->sent = c->blocked = false;
-}
-
 static void on_prepare(uv_prepare_t *h)
 {
     struct zmq_client *c = h->data;
@@ -114,7 +119,9 @@ static void on_prepare(uv_prepare_t *h)
         c->ops.on_turn(c->arg);
     if (c->closing)
         return;
-    look_after_sending(c);
+    if (c->sent || c->blocked) /* a send, done or refused, may have swallowed news */
+        look_at_dealer(c);
+    c->sent = c->blocked = false;
     if (c->woken || c->look[DEALER] || c->look[SUB] || c->look[MONITOR])
         uv_idle_start(&c->idle, on_idle);
     else
@@ -131,6 +138,8 @@ void zmq_client_wake(struct zmq_client *c)
 enum err zmq_client_send(struct zmq_client *c, const void *data, size_t len)
 {
     int rc;
+    if (!c->up)
+        return ERR_AGAIN;
     do
         rc = zmq_send(c->sockets[DEALER], data, len, ZMQ_DONTWAIT);
     while (rc < 0 && errno == EINTR);
@@ -157,7 +166,8 @@ static enum err open_sockets(struct zmq_client *c, const struct endpoint *e)
         endpoint_set(c->sockets[i], ZMQ_RECONNECT_IVL, RECONNECT_MS);
     }
     endpoint_set(c->sockets[DEALER], ZMQ_IMMEDIATE, 1);
-    if (zmq_socket_monitor(c->sockets[DEALER], MONITOR_URL, ZMQ_EVENT_DISCONNECTED) != 0 ||
+    if (zmq_socket_monitor(c->sockets[DEALER], MONITOR_URL,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0 ||
         zmq_connect(c->sockets[MONITOR], MONITOR_URL) != 0)
         return ERR_IO;
     if (endpoint_connect(c->sockets[DEALER], e->requests) != ERR_NONE)

@@ -113,6 +113,7 @@ static enum err load_file(struct config *c, const struct config_options *o,
     if (strlen(path) >= sizeof c->file)
         return problem_set(p, ERR_INVALID, "the configuration file's path is too long");
     memcpy(c->file, path, strlen(path) + 1);
+    relays->file = c->file;
     struct buf text;
     buf_init(&text, CONFIG_FILE_MAX + 16384);
     enum err e = read_file(path, &text, p);
@@ -168,6 +169,22 @@ static enum err settle(struct config *c, char *const *env, struct problem *p)
     return ERR_NONE;
 }
 
+static enum err add_relays_file(struct config *c, struct relay_entries *relays, struct problem *p)
+{
+    struct buf text;
+    struct problem why;
+    buf_init(&text, CONFIG_FILE_MAX + 16384);
+    relays->file = c->publisher.relays_file;
+    enum err e = read_file(relays->file, &text, &why);
+    if (e == ERR_NONE)
+        e = relay_entries_add_json(relays, buf_str(&text), text.len, p);
+    else
+        problem_set(p, e, "%s: publisher.relays_file: %s",
+                    c->sources[config_find("publisher.relays_file")].where, why.text);
+    buf_fini(&text);
+    return e;
+}
+
 static enum err convert_all(struct config *c, struct relay_entries *relays, char *const *env,
                             struct problem *p)
 {
@@ -183,11 +200,14 @@ static enum err convert_all(struct config *c, struct relay_entries *relays, char
     if (e != ERR_NONE)
         return e;
     const struct config_source *src = &c->sources[config_find("publisher.relays")];
-    if (src->text[0] == '\0')
-        return config_make_relays(c, relays, c->file, p);
-    relay_entries_free(relays); /* the environment's or --set's list replaces the file's */
-    e = relay_entries_add_text(relays, src->text, 0, p);
-    return e != ERR_NONE ? e : config_make_relays(c, relays, src->where, p);
+    if (src->text[0] != '\0') {
+        relay_entries_free(relays); /* the environment's or --set's list replaces the file's */
+        relays->file = src->where;
+        e = relay_entries_add_text(relays, src->text, 0, p);
+    }
+    if (e == ERR_NONE && c->publisher.relays_file[0] != '\0')
+        e = add_relays_file(c, relays, p);
+    return e != ERR_NONE ? e : config_make_relays(c, relays, p);
 }
 
 enum err config_load(const struct config_options *o, struct config *out, struct problem *p)

@@ -52,6 +52,7 @@ struct config {
         uint64_t backoff_min_ms, backoff_max_ms, max_attempts;
         uint32_t serve; /* bits: 1 << enum route */
         char auth_key_file[CONFIG_TEXT_SIZE], ca_file[CONFIG_TEXT_SIZE];
+        char relays_file[CONFIG_TEXT_SIZE]; /* read into `relays` */
     } publisher;
     struct {
         char socks[CONFIG_TEXT_SIZE]; /* "managed", or any=… ipv6=… ipv4=… */

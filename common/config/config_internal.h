@@ -50,13 +50,15 @@ MUST_USE enum err config_convert(struct config *c, int row, const struct config_
 
 /* Reads the file's text: every scalar key lands in c->sources; relays that are maps in `relays`. */
 struct relay_entry {
-    int line;
+    const char *file; /* where it stands: the entries' `file` of then */
+    int line;         /* 0: not in a file */
     char *url, *name, *route, *family, *window, *rate, *kinds, *except_kinds, *is_private,
         *backfill, *hold, *auth_key_file; /* owned, NULL when not given */
 };
 struct relay_entries {
     struct relay_entry *list;
     size_t len;
+    const char *file; /* of what is added next; outlives the entries */
 };
 void relay_entries_free(struct relay_entries *e);
 MUST_USE enum err relay_entries_add(struct relay_entries *e, int line, struct relay_entry **out,
@@ -70,9 +72,13 @@ const char *relay_entry_suggest(const char *name, char *out, size_t size);
 
 MUST_USE enum err config_read_yaml(struct config *c, const char *file, const char *text, size_t len,
                                    struct relay_entries *relays, struct problem *p);
+/* Adds what a JSON file lists: an array of hosts or URLs, nothing else in it. Errors name file and
+ * line. */
+MUST_USE enum err relay_entries_add_json(struct relay_entries *e, const char *text, size_t len,
+                                         struct problem *p);
 /* Entries → definitions: URLs normalized, defaults filled in, duplicates merged with a warning. */
 MUST_USE enum err config_make_relays(struct config *c, const struct relay_entries *e,
-                                     const char *file, struct problem *p);
+                                     struct problem *p);
 
 void config_source_set(struct config *c, int row, const char *where, const char *text, size_t len);
 

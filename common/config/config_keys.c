@@ -45,6 +45,8 @@ const struct config_key config_keys[] = {
         "bytes of failed events kept for replay"),
     KEY("publisher", "relays", publisher.relays, TYPE_RELAYS, "", 0, 0,
         "where events are delivered: URLs, bare hosts, or maps"),
+    KEY("publisher", "relays_file", publisher.relays_file, TYPE_TEXT, "", 0, 0,
+        "a JSON list of hosts to add to them, such as Haven's relays_blastr.json"),
     KEY("publisher", "route", publisher.route, TYPE_ROUTE, "tor", 0, 0,
         "tor (never touches the clear net) or direct"),
     KEY("publisher", "serve", publisher.serve, TYPE_ROUTES, "tor direct", 0, 0,

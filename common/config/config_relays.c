@@ -1,6 +1,7 @@
 /* The relay list: entries as people write them → definitions as the queue keeps them. */
 #include "common/config/config_internal.h"
 #include "common/config/value.h"
+#include "common/nostr/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,7 @@ enum err relay_entries_add(struct relay_entries *e, int line, struct relay_entry
     if ((e->len & (e->len - 1)) == 0)
         e->list = mem_grow(e->list, (e->len == 0 ? 1 : 2 * e->len) * sizeof *e->list);
     *out = &e->list[e->len++];
-    **out = (struct relay_entry){.line = line};
+    **out = (struct relay_entry){.file = e->file, .line = line};
     return ERR_NONE;
 }
 
@@ -84,6 +85,38 @@ enum err relay_entries_add_text(struct relay_entries *e, const char *text, int l
         text += len;
     }
     return ERR_NONE;
+}
+
+enum err relay_entries_add_json(struct relay_entries *e, const char *text, size_t len,
+                                struct problem *p)
+{
+    struct json_cur c;
+    struct relay_entry *entry;
+    bool first = true;
+    int line = 1;
+    const char *seen = text;
+    enum err err = ERR_NONE;
+    json_begin(&c, text, len);
+    if (json_enter(&c, '[') != ERR_NONE)
+        (void)json_fail(&c, ERR_INVALID, "expected a list such as [\"relay.example\"]");
+    while (err == ERR_NONE && c.err == ERR_NONE && json_next(&c, ']', &first)) {
+        struct json_span raw;
+        char url[URL_SIZE + 1]; /* what is longer is refused as a URL */
+        if (json_string(&c, &raw) != ERR_NONE)
+            break;
+        for (; seen < raw.p; seen++)
+            line += *seen == '\n';
+        json_copy(raw, url, sizeof url);
+        err = relay_entries_add(e, line, &entry, p);
+        if (err == ERR_NONE)
+            entry->url = mem_strdup(url);
+    }
+    if (err != ERR_NONE || json_end(&c) == ERR_NONE)
+        return err;
+    for (; seen < c.p; seen++)
+        line += *seen == '\n';
+    return problem_set(p, ERR_INVALID, "%s:%d: not a JSON list of relays: %s", e->file, line,
+                       c.what);
 }
 
 static enum err parse_kinds(const char *text, uint16_t *out, uint32_t *len)
@@ -169,39 +202,52 @@ static enum err set_field(const struct relay_entry *e, const char *name, struct 
     return copy_text(e->auth_key_file, d->auth_key_file, sizeof d->auth_key_file);
 }
 
+#define WHERE_SIZE (CONFIG_TEXT_SIZE + 16)
+
+/* "volley.yaml:12", or "--set". */
+static const char *entry_where(const struct relay_entry *e, char out[WHERE_SIZE])
+{
+    if (e->line > 0)
+        (void)snprintf(out, WHERE_SIZE, "%s:%d", e->file, e->line);
+    else
+        (void)snprintf(out, WHERE_SIZE, "%s", e->file);
+    return out;
+}
+
 static enum err check_route(const struct definition *d, const struct relay_url *url,
-                            const char *file, int line, struct problem *p)
+                            const char *where, struct problem *p)
 {
     if (d->route == ROUTE_TOR && url->is_local)
         return problem_set(p, ERR_INVALID,
-                           "%s:%d: relay %s is a loopback or private address, which no Tor exit "
+                           "%s: relay %s is a loopback or private address, which no Tor exit "
                            "can reach; give this relay 'route: direct'",
-                           file, line, url->text);
+                           where, url->text);
     if (d->route == ROUTE_DIRECT && url->is_onion)
         return problem_set(p, ERR_INVALID,
-                           "%s:%d: relay %s is an onion service, which only Tor can reach; give "
+                           "%s: relay %s is an onion service, which only Tor can reach; give "
                            "this relay 'route: tor'",
-                           file, line, url->text);
+                           where, url->text);
     return ERR_NONE;
 }
 
-static enum err make_one(const struct config *c, struct relay_entry *e, const char *file,
-                         struct definition *d, struct problem *p)
+static enum err make_one(const struct config *c, struct relay_entry *e, struct definition *d,
+                         struct problem *p)
 {
     struct relay_url url;
     struct problem why;
+    char where[WHERE_SIZE];
+    (void)entry_where(e, where);
     *d = (struct definition){.route = c->publisher.route,
                              .family = c->publisher.family,
                              .window = (uint32_t)c->publisher.window};
     if (relay_url_parse(e->url, &url, &why) != ERR_NONE)
-        return problem_set(p, ERR_INVALID, "%s:%d: relay '%.120s': %s", file, e->line, e->url,
-                           why.text);
+        return problem_set(p, ERR_INVALID, "%s: relay '%.120s': %s", where, e->url, why.text);
     memcpy(d->url, url.text, sizeof d->url);
     for (size_t f = 1; f < COUNT_OF(fields); f++)
         if (*field_at(e, f) != NULL && set_field(e, fields[f].name, d) != ERR_NONE)
-            return problem_set(p, ERR_INVALID, "%s:%d: relay %s: '%.60s' is no %s", file, e->line,
-                               d->url, *field_at(e, f), fields[f].name);
-    return check_route(d, &url, file, e->line, p);
+            return problem_set(p, ERR_INVALID, "%s: relay %s: '%.60s' is no %s", where, d->url,
+                               *field_at(e, f), fields[f].name);
+    return check_route(d, &url, where, p);
 }
 
 struct seen {
@@ -209,28 +255,28 @@ struct seen {
     UT_hash_handle hh;
 };
 
-enum err config_make_relays(struct config *c, const struct relay_entries *e, const char *file,
-                            struct problem *p)
+enum err config_make_relays(struct config *c, const struct relay_entries *e, struct problem *p)
 {
     struct definition *defs = mem_zero(e->len, sizeof *defs);
     struct seen *all = mem_zero(e->len, sizeof *all), *table = NULL, *found;
+    char where[WHERE_SIZE];
     size_t len = 0;
     enum err err = ERR_NONE;
     for (size_t i = 0; i < e->len; i++) {
         struct definition *d = &defs[len];
-        err = make_one(c, &e->list[i], file, d, p);
+        err = make_one(c, &e->list[i], d, p);
         if (err != ERR_NONE)
             break;
         HASH_FIND_STR(table, d->url, found);
         if (found != NULL && !definition_equal(&defs[found->at], d)) {
-            err = problem_set(p, ERR_INVALID,
-                              "%s:%d: relay %s is given twice, with different settings", file,
-                              e->list[i].line, d->url);
+            err =
+                problem_set(p, ERR_INVALID, "%s: relay %s is given twice, with different settings",
+                            entry_where(&e->list[i], where), d->url);
             break;
         }
         if (found != NULL) {
-            if (buf_addf(&c->warnings, "%s:%d: relay %s is given twice; counted once\n", file,
-                         e->list[i].line, d->url) != ERR_NONE)
+            if (buf_addf(&c->warnings, "%s: relay %s is given twice; counted once\n",
+                         entry_where(&e->list[i], where), d->url) != ERR_NONE)
                 c->warnings.max = c->warnings.len; /* enough has been said */
             continue;
         }

@@ -3,9 +3,8 @@
  *
  * - NOPROXY "" and an explicit PROXY, always: else the environment decides, and leaks.
  * - The handle stays in the multi for the life of the link: removing it closes the connection.
- * - libcurl counts such a connection as idle and closes it when another one starts and it is "too
- *   old" (118 s), or when it looks dead. So the age is set out of reach, and closing the descriptor
- *   is ours (close_socket): it stays open and its number taken until dial_close.
+ * - A connection nobody has sent on counts as idle: when another starts, libcurl may close it. The
+ *   first curl_easy_send ties it to its handle for good; the websocket's request is sent at once.
  * - With CAPATH NULL all connections share one parsed CA store, kept in the multi.
  * - Without QUICK_EXIT, closing a handle waits for its thread that resolves the name: seconds. */
 #include "common/net/dial.h"
@@ -19,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CONNECTION_AGE_MAX_S (10L * 365 * 86400)
 
 struct dialer {
     uv_loop_t *loop;
@@ -47,9 +44,7 @@ struct dial {
     void *arg;
     enum family family;
     bool tls, by_socks;
-    bool closing; /* dial_close is under way */
-    bool lost;    /* libcurl let the connection go; the descriptor is still open */
-    int fd;       /* -1 until connected */
+    int fd; /* -1 until connected */
     uint64_t start_us, tls_start_us, done_us;
     char problem[CURL_ERROR_SIZE];
 };
@@ -211,17 +206,6 @@ const char *dialer_user_agent(const struct dialer *d)
 
 /* --- one try --------------------------------------------------------------------------------- */
 
-/* libcurl closes a socket: one it gave up while connecting, or the link's own behind our back. */
-static int close_socket(void *arg, curl_socket_t fd)
-{
-    struct dial *x = arg;
-    if (fd == x->fd && !x->closing) {
-        x->lost = true;
-        return 0;
-    }
-    return close(fd);
-}
-
 /* TLS begins: only here is it seen that SOCKS is over. And OpenSSL wants a write that blocked
  * repeated from the very same address, unless told otherwise. */
 static CURLcode on_tls_context(CURL *easy, void *context, void *arg)
@@ -294,9 +278,6 @@ static void set_rest(struct dial *x, const struct dial_request *r)
     SET(x, CURLOPT_FRESH_CONNECT, 1L);
     SET(x, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     SET(x, CURLOPT_CONNECTTIMEOUT_MS, (long)r->timeout_ms);
-    SET(x, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_MAX_S);
-    SET(x, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    SET(x, CURLOPT_CLOSESOCKETDATA, x);
 }
 
 struct dial *dial_start(struct dialer *d, const struct dial_request *r, dial_fn *fn, void *arg)
@@ -326,11 +307,8 @@ void dial_close(struct dial *x)
 {
     if (x == NULL)
         return;
-    x->closing = true;
     (void)curl_multi_remove_handle(x->dialer->multi, x->easy);
     curl_easy_cleanup(x->easy);
-    if (x->lost)
-        (void)close(x->fd);
     free(x);
 }
 
@@ -460,7 +438,7 @@ void dial_address(struct dial *x, char *out, size_t size)
 ssize_t dial_send(struct dial *x, const uint8_t *data, size_t len)
 {
     size_t sent = 0;
-    CURLcode code = x->lost ? CURLE_SEND_ERROR : curl_easy_send(x->easy, data, len, &sent);
+    CURLcode code = curl_easy_send(x->easy, data, len, &sent);
     if (code == CURLE_AGAIN)
         return 0;
     return code == CURLE_OK ? (ssize_t)sent : -1;
@@ -469,7 +447,7 @@ ssize_t dial_send(struct dial *x, const uint8_t *data, size_t len)
 ssize_t dial_recv(struct dial *x, uint8_t *data, size_t len)
 {
     size_t got = 0;
-    CURLcode code = x->lost ? CURLE_OK : curl_easy_recv(x->easy, data, len, &got);
+    CURLcode code = curl_easy_recv(x->easy, data, len, &got);
     if (code == CURLE_AGAIN)
         return 0;
     if (code != CURLE_OK)

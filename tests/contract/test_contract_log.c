@@ -99,6 +99,60 @@ static void appends_of_one_turn_keep_their_order(void **state)
     assert_int_equal(o.pos[7], 7);
 }
 
+struct ending {
+    unsigned appended, read;
+    bool closed;
+};
+
+static void expect_end(enum err e)
+{
+    if (e != ERR_NONE && e != ERR_CLOSED && e != ERR_UNKNOWN)
+        die("a call that was under way ended with %s", err_name(e));
+}
+
+static void on_append_ended(void *arg, enum err e, const struct append_result *a, const char *why)
+{
+    struct ending *end = arg;
+    (void)a, (void)why;
+    expect_end(e);
+    end->appended++;
+}
+
+static void on_read_ended(void *arg, enum err e, const struct queue_event *events, size_t len,
+                          uint64_t head)
+{
+    struct ending *end = arg;
+    (void)events, (void)len, (void)head;
+    expect_end(e);
+    end->read++;
+}
+
+static void on_queue_closed(void *arg)
+{
+    ((struct ending *)arg)->closed = true;
+}
+
+static void a_close_ends_every_call_once_and_then_tells(void **state)
+{
+    struct rig *r = *state;
+    struct ending end = {.closed = false};
+    define_relays(r, 1);
+    append_notes(r, 1);
+    for (unsigned n = 2; n < 7; n++) {
+        struct event *ev = make_note(0, n);
+        r->q->ops->append(r->q, ev, on_append_ended, &end);
+        event_unref(ev);
+        r->q->ops->read(r->q, 1, 1, on_read_ended, &end);
+    }
+    r->q->ops->close(r->q, on_queue_closed, &end);
+    r->q = NULL;
+    assert_int_equal(end.appended + end.read, 0);
+    assert_false(end.closed);
+    run_until(&r->loop, &end.closed, "close");
+    assert_int_equal(end.appended, 5);
+    assert_int_equal(end.read, 5);
+}
+
 /* ---- sent again ---- */
 
 static void a_failed_event_sent_again_is_put_back_where_it_failed(void **state)
@@ -317,6 +371,7 @@ int main(void)
         CASE(an_event_that_every_lane_would_filter_is_refused),
         CASE(private_kinds_are_taken_only_where_a_lane_may_be_sent_them),
         CASE(appends_of_one_turn_keep_their_order),
+        CASE(a_close_ends_every_call_once_and_then_tells),
         CASE(a_failed_event_sent_again_is_put_back_where_it_failed),
         CASE(an_id_is_put_back_at_most_once_a_minute),
         CASE(a_request_lasts_until_it_is_taken_up_and_its_row_until_it_is_settled),

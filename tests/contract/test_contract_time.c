@@ -135,6 +135,54 @@ static void a_commit_below_the_floor_is_merged_and_told_so(void **state)
     assert_int_equal(receipt_end(r, 7, 2), RECEIPT_DELIVERED);
 }
 
+/* The holder went to the first floor because it was told to, not because it settled anything. */
+static void following_a_floor_settles_nothing_when_the_next_one_rises(void **state)
+{
+    struct holder h;
+    struct rig *r = two_lanes(state, &h, 3);
+    rig_pass(r, RIG_RETENTION_MS / 2);
+    for (unsigned n = 4; n <= 6; n++)
+        (void)append_note(r, n);
+    rig_pass(r, RIG_RETENTION_MS / 2);
+    holder_init(&h, 1);
+    holder_lease(r, &h, NULL); /* with position 3: what lies there expired */
+    (void)append_note(r, 7);
+    for (int64_t ms = 0; ms < RIG_RETENTION_MS / 2; ms += LEASE_TERM_MS / 2) {
+        rig_pass(r, LEASE_TERM_MS / 2);
+        if (status(r, 2).position == 3)
+            holder_lease(r, &h, NULL);
+    }
+    assert_int_equal(status(r, 2).position, 6); /* the next three expired, the holder not knowing */
+    struct lane_commit c = holder_next(&h, 2, 5);
+    assert_int_equal(c.floor, 3);
+    assert_int_equal(holder_commit(r, &h, &c).position, 6);
+    for (unsigned n = 1; n <= 3; n++)
+        check_expired(r, n, 2);
+    assert_int_equal(receipt_end(r, 4, 2), RECEIPT_DELIVERED);
+    assert_int_equal(receipt_end(r, 5, 2), RECEIPT_DELIVERED);
+    check_expired(r, 6, 2);
+}
+
+static void what_was_settled_beyond_a_floor_nobody_told_of_is_settled(void **state)
+{
+    static const struct exception waiting = {.pos = 3, .attempts = 1};
+    struct holder h;
+    struct rig *r = two_lanes(state, &h, 5);
+    rig_pass(r, RIG_RETENTION_MS);
+    (void)append_note(r, 6);
+    struct lane_commit c = holder_next(&h, 2, 6);
+    c.exceptions = &waiting;
+    c.exceptions_len = 1;
+    assert_int_equal(holder_commit(r, &h, &c).position, 6);
+    for (unsigned n = 1; n <= 6; n++) {
+        if (n == 3)
+            check_expired(r, n, 2);
+        else
+            assert_int_equal(receipt_end(r, n, 2), RECEIPT_DELIVERED);
+    }
+    assert_int_equal(status(r, 2).depth, 0);
+}
+
 static void a_held_lane_expires_too(void **state)
 {
     struct rig *r = *state;
@@ -194,6 +242,23 @@ static void an_expired_event_sent_again_can_be_had_again(void **state)
     assert_int_equal(receipt_end(r, 1, 2), RECEIPT_DELIVERED);
     check_expired(r, 2, 2);
     assert_int_equal(status(r, 2).expired, 1);
+}
+
+static void a_request_ends_when_what_it_asks_for_arrives_without_it(void **state)
+{
+    struct holder h;
+    struct answer a;
+    struct rig *r = two_lanes(state, &h, 2);
+    rig_pass(r, RIG_RETENTION_MS);
+    assert_int_equal(again(r, 1).requeued, 1);
+    assert_int_equal(again(r, 2).requeued, 1);
+    deliver(r, &h, 2, 1); /* it was on its way when it expired */
+    assert_int_equal(receipt_end(r, 1, 2), RECEIPT_DELIVERED);
+    holder_init(&h, 1);
+    holder_lease(r, &h, &a);
+    assert_int_equal(a.lease.grants[1].requests_len, 1);
+    assert_int_equal(a.lease.grants[1].requests[0].pos, 2);
+    answer_free(&a);
 }
 
 /* ---- clocks ---- */
@@ -411,6 +476,9 @@ int main(void)
         CASE(an_expired_run_covers_only_what_was_not_settled),
         CASE(a_holder_is_told_the_floor),
         CASE(a_commit_below_the_floor_is_merged_and_told_so),
+        CASE(following_a_floor_settles_nothing_when_the_next_one_rises),
+        CASE(what_was_settled_beyond_a_floor_nobody_told_of_is_settled),
+        CASE(a_request_ends_when_what_it_asks_for_arrives_without_it),
         CASE(a_held_lane_expires_too),
         CASE(an_expired_event_sent_again_can_be_had_again),
         CASE(a_wall_clock_that_jumps_expires_nothing_for_an_hour),

@@ -15,7 +15,7 @@
 enum settled { SETTLED_NOT, SETTLED_DELIVERED, SETTLED_FILTERED, SETTLED_ROW };
 
 /* What is true whatever queue keeps it, as far as the actors know. Shared by all of them. */
-struct world {
+struct truth {
     struct rng rng;
     uint32_t *kinds; /* by position */
     uint64_t head;
@@ -24,10 +24,10 @@ struct world {
     bool *asked[ACTOR_LANES_MAX]; /* by position: a request for it was taken up */
     int64_t now_ms;
 };
-void world_init(struct world *w, uint64_t seed);
-void world_fini(struct world *w);
+void truth_init(struct truth *t, uint64_t seed);
+void truth_fini(struct truth *t);
 /* An event of this kind is at the next position. */
-void world_add(struct world *w, uint32_t kind);
+void truth_add(struct truth *t, uint32_t kind);
 
 /* What an actor knows of a lane besides what a holder knows. */
 struct actor_lane {
@@ -57,13 +57,13 @@ struct actor {
 };
 void actor_init(struct actor *a, unsigned number);
 /* Takes over a lease call's answer. */
-void actor_take(struct actor *a, struct world *w, const struct lease_reply *r);
+void actor_take(struct actor *a, struct truth *t, const struct lease_reply *r);
 /* An honest next commit on a lane it holds. */
-void actor_next(struct actor *a, struct world *w, uint32_t lane, struct actor_commit *out);
+void actor_next(struct actor *a, struct truth *t, uint32_t lane, struct actor_commit *out);
 /* Makes it one that no queue may take. */
-void actor_spoil(struct world *w, struct actor_commit *c);
+void actor_spoil(struct truth *t, struct actor_commit *c);
 /* It was answered. */
-void actor_done(struct actor *a, struct world *w, const struct actor_commit *c,
+void actor_done(struct actor *a, struct truth *t, const struct actor_commit *c,
                 const struct lane_committed *r);
 
 #endif

@@ -82,9 +82,9 @@ void history_ask(struct history *h, history_ask_fn *ask, void *arg, history_say_
     buf_fini(&other);
 }
 
-static unsigned roll(struct history *h, unsigned below)
+unsigned history_roll(struct history *h, unsigned below)
 {
-    return (unsigned)rng_below(&h->world.rng, below);
+    return (unsigned)rng_below(&h->truth.rng, below);
 }
 
 /* ---- appends ---- */
@@ -102,7 +102,7 @@ static void put(struct history *h, struct event *ev)
         if (a.append.pos != h->head + 1)
             history_fail(h, "position %" PRIu64 " after %" PRIu64, a.append.pos, h->head);
         h->head++;
-        world_add(&h->world, ev->kind);
+        truth_add(&h->truth, ev->kind);
     }
     answer_free(&a);
 }
@@ -111,17 +111,18 @@ static struct event *new_event(struct history *h)
 {
     static const uint32_t kinds[] = {1, 1, 1, 1, 1, 0, 3, 10002, 30023, 7, 20001, 4};
     char text[64], tags[128] = "[]";
-    unsigned author = roll(h, 3);
-    uint64_t created_at = 1700000000 + roll(h, 20);
-    uint32_t kind = kinds[roll(h, COUNT_OF(kinds))];
+    unsigned author = history_roll(h, 3);
+    uint64_t created_at = 1700000000 + history_roll(h, 20);
+    uint32_t kind = kinds[history_roll(h, COUNT_OF(kinds))];
     (void)snprintf(text, sizeof text, "event %u of %" PRIu64, h->made++, h->seed);
     if (kind == 30023)
-        (void)snprintf(tags, sizeof tags, "[[\"d\",\"%c\"]]", 'a' + (int)roll(h, 2));
-    if (h->events_len == 0 || roll(h, 10) > 0)
+        (void)snprintf(tags, sizeof tags, "[[\"d\",\"%c\"]]", 'a' + (int)history_roll(h, 2));
+    if (h->events_len == 0 || history_roll(h, 10) > 0)
         return make_event(author, created_at, kind, tags, text);
-    if (roll(h, 3) == 0)
-        return make_address_deletion(author, created_at, 30023, roll(h, 2) ? "a" : "b");
-    return make_deletion(author, created_at, h->events[roll(h, (unsigned)h->events_len)]->id);
+    if (history_roll(h, 3) == 0)
+        return make_address_deletion(author, created_at, 30023, history_roll(h, 2) ? "a" : "b");
+    return make_deletion(author, created_at,
+                         h->events[history_roll(h, (unsigned)h->events_len)]->id);
 }
 
 static void do_append(struct history *h)
@@ -144,219 +145,7 @@ static void do_append_again(struct history *h)
 {
     h->doing = "append again";
     if (h->events_len > 0)
-        put(h, h->events[roll(h, (unsigned)h->events_len)]);
-}
-
-/* ---- leases ---- */
-
-static void ask_to_lease(struct rig *r, void *arg, struct answer *a)
-{
-    ask_lease(&r->loop, r->q, arg, a);
-}
-
-/* Nobody is granted what another may still think is its own. */
-static void check_grant(struct history *h, int actor, const struct lane_grant *g)
-{
-    if (g->lane >= ACTOR_LANES_MAX)
-        history_fail(h, "lane %" PRIu32 " out of nowhere", g->lane);
-    if (g->epoch <= h->lanes[g->lane].epoch)
-        history_fail(h, "lane %" PRIu32 ": epoch %" PRIu64 " after %" PRIu64, g->lane, g->epoch,
-                     h->lanes[g->lane].epoch);
-    int holder = h->lanes[g->lane].holder;
-    if (holder >= 0 && holder != actor &&
-        h->renewed_boot_ms[holder] + LEASE_TERM_MS > h->rigs[0]->boot_ms)
-        history_fail(h, "lane %" PRIu32 " is granted to %d while %d holds it", g->lane, actor,
-                     holder);
-    h->lanes[g->lane].epoch = g->epoch;
-    h->lanes[g->lane].holder = actor;
-}
-
-static void note_lost(struct history *h, int actor, const struct holder *before,
-                      const struct lease_reply *r)
-{
-    for (size_t i = 0; i < before->lanes_len; i++) {
-        const struct holder_lane *l = &before->lanes[i];
-        bool lost = l->gives;
-        for (size_t k = 0; k < r->lost_len; k++)
-            lost = lost || r->lost[k] == l->lane;
-        if (!lost)
-            continue;
-        if (h->lanes[l->lane].holder == actor)
-            h->lanes[l->lane].holder = -1;
-        size_t at = h->old_len < COUNT_OF(h->old) ? h->old_len++ : roll(h, COUNT_OF(h->old));
-        h->old[at].lane = l->lane;
-        h->old[at].epoch = l->epoch;
-        h->old[at].seq = l->seq;
-    }
-}
-
-static void do_lease(struct history *h)
-{
-    h->doing = "lease";
-    int n = (int)roll(h, HISTORY_ACTORS);
-    struct actor *actor = &h->actors[n];
-    struct lease_held held[HOLDER_LANES_MAX];
-    struct lease_call call;
-    struct answer a;
-    actor->h.leaving = roll(h, 20) == 0;
-    actor->h.routes = roll(h, 8) == 0 ? 1u << roll(h, ROUTE_COUNT) : HOLDER_BOTH;
-    for (size_t i = 0; i < actor->h.lanes_len; i++) {
-        struct holder_lane *l = &actor->h.lanes[i];
-        l->gives = (l->asked && roll(h, 2) == 0) || roll(h, 40) == 0;
-        l->live.state = (enum lane_state)(LANE_IDLE + (int)roll(h, 4));
-    }
-    holder_call(&actor->h, held, &call);
-    history_ask(h, ask_to_lease, &call, say_lease, &a);
-    if (a.e != ERR_NONE)
-        history_fail(h, "a lease call was answered %s", err_name(a.e));
-    note_lost(h, n, &actor->h, &a.lease);
-    h->renewed_boot_ms[n] = h->rigs[0]->boot_ms;
-    for (size_t i = 0; i < a.lease.grants_len; i++)
-        check_grant(h, n, &a.lease.grants[i]);
-    actor_take(actor, &h->world, &a.lease);
-    answer_free(&a);
-}
-
-/* The process is gone with all it knew; another begins. */
-static void do_crash(struct history *h)
-{
-    h->doing = "a publisher's crash";
-    int n = (int)roll(h, HISTORY_ACTORS);
-    actor_init(&h->actors[n], h->actors_made++);
-    h->renewed_boot_ms[n] = 0;
-    for (size_t lane = 0; lane < ACTOR_LANES_MAX; lane++) {
-        if (h->lanes[lane].holder == n)
-            h->lanes[lane].holder = -1;
-    }
-}
-
-/* ---- commits ---- */
-
-struct committing {
-    const struct lane_commit *lanes;
-    size_t len;
-};
-
-static void ask_to_commit(struct rig *r, void *arg, struct answer *a)
-{
-    const struct committing *c = arg;
-    ask_commit(&r->loop, r->q, c->lanes, c->len, a);
-}
-
-static enum commit_status commit_one(struct history *h, const struct lane_commit *c,
-                                     struct lane_committed *out)
-{
-    struct answer a;
-    struct committing asked = {c, 1};
-    history_ask(h, ask_to_commit, &asked, say_commit, &a);
-    if (a.e != ERR_NONE || a.committed_len != 1)
-        history_fail(h, "a commit was answered %s", err_name(a.e));
-    if (out)
-        *out = a.committed[0];
-    enum commit_status status = a.committed[0].status;
-    answer_free(&a);
-    return status;
-}
-
-static void do_commit(struct history *h)
-{
-    struct actor *actor = &h->actors[roll(h, HISTORY_ACTORS)];
-    static struct actor_commit made[ACTOR_LANES_MAX];
-    struct lane_commit lanes[ACTOR_LANES_MAX];
-    struct answer a;
-    size_t len = 0;
-    h->doing = "commit";
-    for (size_t i = 0; i < actor->h.lanes_len && len < COUNT_OF(made); i++) {
-        if (roll(h, 3) == 0)
-            continue;
-        actor_next(actor, &h->world, actor->h.lanes[i].lane, &made[len]);
-        lanes[len] = made[len].c;
-        len++;
-    }
-    if (len == 0)
-        return;
-    struct committing asked = {lanes, len};
-    if (getenv("VOLLEY_TRACE"))
-        for (size_t i = 0; i < len; i++) {
-            fprintf(stderr,
-                    "T step %u lane %u epoch %lu seq %lu pos %lu floor %lu v%u taken %lu exc",
-                    h->step, lanes[i].lane, lanes[i].epoch, lanes[i].seq, lanes[i].position,
-                    lanes[i].floor, lanes[i].definition_version, lanes[i].requests_taken);
-            for (size_t k = 0; k < lanes[i].exceptions_len; k++)
-                fprintf(stderr, " %lu", lanes[i].exceptions[k].pos);
-            fprintf(stderr, " rm");
-            for (size_t k = 0; k < lanes[i].rows_removed_len; k++)
-                fprintf(stderr, " %lu", lanes[i].rows_removed[k]);
-            fprintf(stderr, " add");
-            for (size_t k = 0; k < lanes[i].rows_added_len; k++)
-                fprintf(stderr, " %lu", lanes[i].rows_added[k].from);
-            fprintf(stderr, " h %lu now %ld\n", holder_lane(&actor->h, lanes[i].lane)->position,
-                    h->world.now_ms);
-        }
-    history_ask(h, ask_to_commit, &asked, say_commit, &a);
-    if (a.e != ERR_NONE || a.committed_len != len)
-        history_fail(h, "commits were answered %s", err_name(a.e));
-    for (size_t i = 0; i < len; i++) {
-        if (a.committed[i].status == COMMIT_INVALID)
-            history_fail(h, "an honest commit on lane %" PRIu32 " is invalid", lanes[i].lane);
-        actor_done(actor, &h->world, &made[i], &a.committed[i]);
-    }
-    h->last = made[len - 1];
-    answer_free(&a);
-}
-
-/* The copy's arrays are its own. */
-static struct lane_commit own(const struct actor_commit *c)
-{
-    struct lane_commit out = c->c;
-    out.exceptions = c->exceptions;
-    out.rows_added = c->rows;
-    out.rows_removed = c->removed;
-    if (out.paths_len)
-        out.paths = &c->path;
-    return out;
-}
-
-static void do_repeat(struct history *h)
-{
-    h->doing = "repeated commit";
-    if (h->last.c.lane == 0)
-        return;
-    struct lane_commit c = own(&h->last);
-    enum commit_status status = commit_one(h, &c, NULL);
-    if (status != COMMIT_REPEATED && status != COMMIT_STALE)
-        history_fail(h, "a repeated commit was answered with %d", (int)status);
-}
-
-static void do_stale(struct history *h)
-{
-    h->doing = "stale commit";
-    if (h->old_len == 0)
-        return;
-    size_t i = roll(h, (unsigned)h->old_len);
-    struct lane_commit c = {.lane = h->old[i].lane,
-                            .epoch = h->old[i].epoch,
-                            .seq = h->old[i].seq + 1,
-                            .position = h->head,
-                            .definition_version = 1};
-    if (h->old[i].epoch == h->lanes[h->old[i].lane].epoch)
-        return; /* nobody has it since: it would be taken */
-    if (commit_one(h, &c, NULL) != COMMIT_STALE)
-        history_fail(h, "an old epoch was not refused");
-}
-
-static void do_spoiled(struct history *h)
-{
-    h->doing = "bad commit";
-    struct actor *actor = &h->actors[roll(h, HISTORY_ACTORS)];
-    static struct actor_commit made;
-    if (actor->h.lanes_len == 0)
-        return;
-    actor_next(actor, &h->world, actor->h.lanes[0].lane, &made);
-    actor_spoil(&h->world, &made);
-    enum commit_status status = commit_one(h, &made.c, NULL);
-    if (status != COMMIT_INVALID && status != COMMIT_STALE)
-        history_fail(h, "a bad commit was answered with %d", (int)status);
+        put(h, h->events[history_roll(h, (unsigned)h->events_len)]);
 }
 
 /* ---- definitions ---- */
@@ -386,7 +175,7 @@ static void put_list(struct history *h)
 
 static void change_relay(struct history *h, struct definition *d)
 {
-    switch (roll(h, 6)) {
+    switch (history_roll(h, 6)) {
     case 0:
         d->kinds_len = d->kinds_len ? 0 : 2;
         d->kinds[0] = 1;
@@ -394,7 +183,7 @@ static void change_relay(struct history *h, struct definition *d)
         break;
     case 1:
         d->except_kinds_len = d->except_kinds_len ? 0 : 1;
-        d->except_kinds[0] = (uint16_t)(roll(h, 2) ? 0 : 7);
+        d->except_kinds[0] = (uint16_t)(history_roll(h, 2) ? 0 : 7);
         break;
     case 2:
         d->is_private = !d->is_private;
@@ -406,7 +195,7 @@ static void change_relay(struct history *h, struct definition *d)
         d->route = d->route == ROUTE_TOR ? ROUTE_DIRECT : ROUTE_TOR;
         break;
     default:
-        d->window = 1 + roll(h, 99);
+        d->window = 1 + history_roll(h, 99);
         break;
     }
 }
@@ -416,15 +205,15 @@ static void change_relay(struct history *h, struct definition *d)
 static void do_define(struct history *h)
 {
     h->doing = "define";
-    unsigned i = roll(h, HISTORY_RELAYS);
-    if (h->in_list[i] && roll(h, 10) > 0) {
+    unsigned i = history_roll(h, HISTORY_RELAYS);
+    if (h->in_list[i] && history_roll(h, 10) > 0) {
         change_relay(h, &h->relays[i]);
     } else if (h->in_list[i] && i > 0 && h->seed % 3 == 0) {
         h->in_list[i] = false;
         if (h->retired_ms == 0)
             h->retired_ms = h->rigs[0]->wall_ms;
     } else if (!h->was_in_list[i]) {
-        h->relays[i].backfill = roll(h, 2) == 0;
+        h->relays[i].backfill = history_roll(h, 2) == 0;
         h->in_list[i] = h->was_in_list[i] = true;
     }
     put_list(h);
@@ -454,13 +243,13 @@ static bool too_late(const struct history *h, int64_t by)
 static void do_pass(struct history *h)
 {
     static const int64_t minutes[] = {1, 1, 1, 2, 5, 10, 30, 60};
-    int64_t by = minutes[roll(h, COUNT_OF(minutes))] * 60000;
+    int64_t by = minutes[history_roll(h, COUNT_OF(minutes))] * 60000;
     h->doing = "time";
     if (too_late(h, by))
         return;
     for (size_t i = 0; i < h->rigs_len; i++)
         rig_pass(h->rigs[i], by);
-    h->world.now_ms = h->rigs[0]->wall_ms;
+    h->truth.now_ms = h->rigs[0]->wall_ms;
     forget_ended(h);
 }
 
@@ -469,7 +258,7 @@ static void do_pass_a_little(struct history *h)
 {
     static const uint64_t ms[] = {1, 500, 2000, 5000, 9000, 10000};
     h->doing = "a little time";
-    uint64_t by = ms[roll(h, COUNT_OF(ms))];
+    uint64_t by = ms[history_roll(h, COUNT_OF(ms))];
     for (size_t i = 0; i < h->rigs_len; i++)
         h->rigs[i]->boot_ms += by;
 }
@@ -477,20 +266,20 @@ static void do_pass_a_little(struct history *h)
 static void do_jump(struct history *h)
 {
     h->doing = "a jump of the clock";
-    int64_t by = (int64_t)(1 + roll(h, 180)) * 60000;
+    int64_t by = (int64_t)(1 + history_roll(h, 180)) * 60000;
     if (too_late(h, by))
         return;
     for (size_t i = 0; i < h->rigs_len; i++)
         rig_jump(h->rigs[i], by);
-    h->world.now_ms = h->rigs[0]->wall_ms;
+    h->truth.now_ms = h->rigs[0]->wall_ms;
     forget_ended(h);
 }
 
 static void do_lose_tail(struct history *h)
 {
     h->doing = "a tail that misses messages";
-    struct rig *r = h->rigs[roll(h, (unsigned)h->rigs_len)];
-    r->backend->lose_tail(r, 1 + roll(h, 4));
+    struct rig *r = h->rigs[history_roll(h, (unsigned)h->rigs_len)];
+    r->backend->lose_tail(r, 1 + history_roll(h, 4));
 }
 
 static void do_restart(struct history *h)
@@ -511,15 +300,15 @@ void history_step(struct history *h)
         unsigned weight;
         void (*fn)(struct history *h);
     } steps[] = {
-        {40, do_append}, {8, do_append_again},  {22, do_lease},  {40, do_commit},
-        {4, do_repeat},  {3, do_stale},         {3, do_spoiled}, {3, do_define},
-        {6, do_pass},    {8, do_pass_a_little}, {1, do_jump},    {1, do_lose_tail},
-        {1, do_crash},   {1, do_restart},
+        {40, do_append},     {8, do_append_again},  {22, history_lease},  {40, history_commit},
+        {4, history_repeat}, {3, history_stale},    {3, history_spoiled}, {3, do_define},
+        {6, do_pass},        {8, do_pass_a_little}, {1, do_jump},         {1, do_lose_tail},
+        {1, history_crash},  {1, do_restart},
     };
     unsigned all = 0;
     for (size_t i = 0; i < COUNT_OF(steps); i++)
         all += steps[i].weight;
-    unsigned at = roll(h, all);
+    unsigned at = history_roll(h, all);
     size_t i = 0;
     while (at >= steps[i].weight)
         at -= steps[i++].weight;
@@ -535,9 +324,9 @@ struct history *history_open(uint64_t seed)
     struct rig_options o = rig_defaults;
     h->seed = seed;
     h->doing = "the beginning";
-    world_init(&h->world, seed);
-    h->world.now_ms = RIG_WALL_MS;
-    o.failed_max = 1000 + roll(h, 30000);
+    truth_init(&h->truth, seed);
+    h->truth.now_ms = RIG_WALL_MS;
+    o.failed_max = 1000 + history_roll(h, 30000);
     for (size_t i = 0; i < backends_len; i++)
         h->rigs[h->rigs_len++] = rig_open(&backends[i], &o);
     for (int i = 0; i < HISTORY_ACTORS; i++)
@@ -563,6 +352,6 @@ void history_close(struct history *h)
     for (size_t i = 0; i < h->events_len; i++)
         event_unref(h->events[i]);
     free(h->events);
-    world_fini(&h->world);
+    truth_fini(&h->truth);
     free(h);
 }

@@ -15,7 +15,7 @@ struct history {
     const char *doing; /* what this step does */
     struct rig *rigs[HISTORY_QUEUES_MAX];
     size_t rigs_len;
-    struct world world;
+    struct truth truth;
 
     struct event **events; /* all that were ever made, each with a reference */
     size_t events_len;
@@ -59,6 +59,15 @@ void history_compare(struct history *h);
 
 /* ---- for its own files ---- */
 
+/* Evenly 0 … below-1. */
+unsigned history_roll(struct history *h, unsigned below);
+/* Steps of the actors. */
+void history_lease(struct history *h);
+void history_crash(struct history *h);
+void history_commit(struct history *h);
+void history_repeat(struct history *h);
+void history_stale(struct history *h);
+void history_spoiled(struct history *h);
 /* Listens to the tail of all queues; what it told is compared by history_compare. */
 void history_listen(struct history *h);
 void history_unlisten(struct history *h);

@@ -127,7 +127,7 @@ static void count_row(struct tally *t, const struct row *r)
 static void check_lane(const struct history *h, uint64_t pos, const struct receipt_lane *l,
                        struct tally *t)
 {
-    enum settled ledger = (enum settled)h->world.ledger[l->lane][pos];
+    enum settled ledger = (enum settled)h->truth.ledger[l->lane][pos];
     bool expired = l->end == RECEIPT_ROW && l->row.end == ROW_EXPIRED;
     bool good = true;
     switch (l->end) {
@@ -136,7 +136,7 @@ static void check_lane(const struct history *h, uint64_t pos, const struct recei
         break;
     case RECEIPT_FILTERED:
         /* or it was given up, asked for again, and then the filter had changed */
-        good = ledger == SETTLED_FILTERED || h->world.asked[l->lane][pos];
+        good = ledger == SETTLED_FILTERED || h->truth.asked[l->lane][pos];
         break;
     case RECEIPT_ROW:
         good = ledger == SETTLED_ROW || expired;

@@ -33,7 +33,8 @@ static void model_start(struct rig *r)
 
 static void model_stop(struct rig *r)
 {
-    ask_close(&r->loop, r->q);
+    if (r->q)
+        ask_close(&r->loop, r->q);
 }
 
 static void model_again(struct rig *r)
@@ -111,7 +112,8 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void broker_stop(struct rig *r)
 {
-    ask_close(&r->loop, r->q);
+    if (r->q)
+        ask_close(&r->loop, r->q);
     broker_down(r);
     if (nftw(r->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
         die("%s can't be removed", r->dir);

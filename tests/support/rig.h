@@ -20,7 +20,7 @@ struct rig {
     const struct backend *backend;
     struct rig_options options;
     uv_loop_t loop;
-    struct queue *q;
+    struct queue *q; /* NULL when the case has closed it */
     int64_t wall_ms; /* the queue's clocks */
     uint64_t boot_ms;
     struct broker_clock clock;

@@ -242,6 +242,21 @@ struct queue_event box_look(struct store_box *b, uint64_t pos)
     return out;
 }
 
+static bool on_take(void *arg, const struct queue_event *ev)
+{
+    *(struct event **)arg = ev->event ? event_ref(ev->event) : NULL;
+    return false;
+}
+
+struct event *box_take(struct store_box *b, uint64_t pos)
+{
+    struct event *ev = NULL;
+    must(b, store_read(b->s, pos, pos, on_take, &ev), "read");
+    if (!ev)
+        die("position %llu has no event", (unsigned long long)pos);
+    return ev;
+}
+
 struct queue_depth box_depth(struct store_box *b)
 {
     struct queue_depth d;

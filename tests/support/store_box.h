@@ -62,6 +62,8 @@ void box_pass(struct store_box *b, int64_t ms);
 
 /* Reading. The event is not lent: NULL or not is all it says. */
 struct queue_event box_look(struct store_box *b, uint64_t pos);
+/* The event with a reference of the caller's; it must be there. */
+struct event *box_take(struct store_box *b, uint64_t pos);
 struct lane_status box_status(struct store_box *b, uint32_t lane);
 struct queue_depth box_depth(struct store_box *b);
 bool box_known(struct store_box *b, unsigned n);

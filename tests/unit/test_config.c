@@ -144,6 +144,77 @@ static void a_list_from_the_environment_replaces_the_files(void **state)
     config_free(&c);
 }
 
+static void write_list(char list[80], const char *text)
+{
+    (void)snprintf(list, 80, "%s.json", path);
+    FILE *f = fopen(list, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void a_list_of_hosts_in_json_is_added_to_the_others(void **state)
+{
+    (void)state;
+    struct config c;
+    struct problem p;
+    char list[80], set[128];
+    write_list(list, "[\n \"relay.damus.io\",\n \"wss:\\/\\/nos.lol\", \"A.example\"\n]\n");
+    (void)snprintf(set, sizeof set, "publisher.relays_file=%s", list);
+    const char *const sets[] = {set, "publisher.relays=x.example"};
+    for (size_t n = 1; n <= 2; n++) { /* with the file's list, and with one that replaces it */
+        static const char *const urls[2][4] = {
+            {"wss://a.example", "wss://b.example", "wss://relay.damus.io", "wss://nos.lol"},
+            {"wss://x.example", "wss://relay.damus.io", "wss://nos.lol", "wss://a.example"}};
+        assert_int_equal(load("publisher: {relays: [a.example]}\nblastr-relays: b.example\n", NULL,
+                              sets, n, &c, &p),
+                         ERR_NONE);
+        assert_int_equal(c.publisher.relays.len, 4);
+        for (size_t i = 0; i < 4; i++)
+            assert_string_equal(c.publisher.relays.defs[i].url, urls[n - 1][i]);
+        if (n == 1)
+            assert_non_null(
+                strstr(buf_str(&c.warnings), ".json:3: relay wss://a.example is given"));
+        config_free(&c);
+    }
+    unlink(list);
+}
+
+static void what_is_wrong_with_that_list_names_its_file_and_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *expected;
+    } rows[] = {
+        {"", ".json:1: not a JSON list of relays"},
+        {"{\"a.example\": 1}", ".json:1: not a JSON list of relays: "},
+        {"\"a.example\"", ".json:1: not a JSON list of relays"},
+        {"[\n\n\"a.example\",\n 7]", ".json:4: not a JSON list of relays"},
+        {"[\"a.example\",]", ".json:1: not a JSON list"},
+        {"[\"a.example\"]\n]", ".json:2: not a JSON list"},
+        {"[[\"a.example\"]]", ".json:1: not a JSON list"},
+        {"[\"a.example\\u0000\"]", ".json:1: not a JSON list"},
+        {"[\"a.example\",\n\"http://b.example\"]", ".json:2: relay 'http://b.example': "},
+        {"[\"\"]", ".json:1: relay '': "},
+        {"[\n\"127.0.0.1\"]", ".json:2: relay wss://127.0.0.1 is a loopback"},
+    };
+    char list[80], set[128];
+    (void)snprintf(set, sizeof set, "publisher.relays_file=%s.json", path);
+    const char *const sets[] = {set};
+    struct config c;
+    struct problem p = {""};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        write_list(list, rows[i].text);
+        assert_int_equal(load("", NULL, sets, 1, &c, &p), ERR_INVALID);
+        if (strstr(p.text, rows[i].expected) == NULL)
+            fail_msg("row %zu: '%s' is not in '%s'", i, rows[i].expected, p.text);
+    }
+    unlink(list);
+    assert_int_equal(load("", NULL, sets, 1, &c, &p), ERR_INVALID);
+    assert_non_null(strstr(p.text, "--set: publisher.relays_file: "));
+    assert_non_null(strstr(p.text, ".json: No such file"));
+}
+
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
@@ -269,6 +340,10 @@ int main(void)
                                         remove_file),
         cmocka_unit_test_setup_teardown(a_list_from_the_environment_replaces_the_files, make_file,
                                         remove_file),
+        cmocka_unit_test_setup_teardown(a_list_of_hosts_in_json_is_added_to_the_others, make_file,
+                                        remove_file),
+        cmocka_unit_test_setup_teardown(what_is_wrong_with_that_list_names_its_file_and_line,
+                                        make_file, remove_file),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_named, make_file, remove_file),
         cmocka_unit_test_setup_teardown(every_key_is_printed_with_its_source, make_file,
                                         remove_file),

@@ -239,6 +239,42 @@ static void a_file_is_taken_short_only_when_nothing_is_missing(void **state)
     assert_true(taken >= 1 && refused >= 1);
 }
 
+/* Here the list of free pages lies at the file's beginning, and events at its end: what is missing
+ * is found by counting. */
+static void a_missing_page_is_found_though_the_free_list_is_there(void **state)
+{
+    struct store_box *b = *state;
+    char path[512];
+    box_relays(b, 1);
+    (void)box_grant(b, 1, 1);
+    box_notes(b, 1, 1000);
+    box_notes(b, 1001, 2000);
+    box_deliver(b, 1, 1000);
+    box_housekeep(b); /* frees the pages of 1 … 1,000 */
+    for (unsigned n = 2001; n <= 2010; n++)
+        (void)box_note(b, n);
+    store_close(b->s);
+    b->s = NULL;
+    box_path(b, "data.mdb", path);
+    size_t len;
+    char *whole = slurp(path, &len);
+    for (size_t cut = len - 4096; cut > len / 2; cut -= 4096 * 7) {
+        struct problem p = {0};
+        assert_int_equal(truncate(path, (off_t)cut), 0);
+        enum err e = store_open(&b->options, b->now_ms, &b->s, &p);
+        for (uint64_t pos = 1001; e == ERR_NONE && pos <= 2010; pos++)
+            assert_int_equal(box_look(b, pos).gone, GONE_NO);
+        store_close(b->s);
+        b->s = NULL;
+        if (e == ERR_CORRUPT)
+            continue;
+        assert_int_equal(e, ERR_NONE);
+        write_at(path, 0, whole, len);
+    }
+    free(whole);
+    check_refused(b, ERR_CORRUPT);
+}
+
 /* Finds the only place where these bytes stand in data.mdb, and changes the last of them. */
 static void spoil(const struct store_box *b, const void *what, size_t what_len, size_t at)
 {
@@ -398,6 +434,7 @@ int main(void)
         BOX_TEST(damage_in_either_meta_page_is_found),
         BOX_TEST(a_file_cut_short_anywhere_is_corrupt),
         BOX_TEST(a_file_is_taken_short_only_when_nothing_is_missing),
+        BOX_TEST(a_missing_page_is_found_though_the_free_list_is_there),
         BOX_TEST(an_unknown_format_is_refused_by_name),
         BOX_TEST(a_damaged_meta_record_is_found_when_opened),
         BOX_TEST(a_damaged_lane_is_found_when_opened),

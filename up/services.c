@@ -1,9 +1,9 @@
 /* queue, ingest and publisher as commands: configuration in, options out, one loop run. */
+#include "common/config/socks.h"
 #include "ingest/ingest.h"
 #include "publisher/publisher.h"
 #include "queue/broker.h"
 #include "up/service.h"
-#include "up/socks.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * the order that loses no work: ingest takes nothing new, publisher settles what is in flight, then
  * the queue closes. */
 #include "common/base/clock.h"
+#include "common/config/socks.h"
 #include "up/service.h"
-#include "up/socks.h"
 
 #include <errno.h>
 #include <fcntl.h>

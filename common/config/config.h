@@ -82,6 +82,13 @@ void config_free(struct config *c);
 /* One line a key: "section.key = value   # where it came from". */
 MUST_USE enum err config_print(const struct config *c, struct buf *out);
 
+/* What the manual says of a key. `kind` is a word for its values ("duration", "yes|no"). */
+struct config_key_row {
+    const char *name, *kind, *fallback, *help;
+};
+/* The n-th key; false beyond the last. */
+bool config_key_at(size_t n, struct config_key_row *out);
+
 /* Whether any relay needs tor and none but the managed one is configured. */
 bool config_needs_managed_tor(const struct config *c);
 

@@ -104,3 +104,21 @@ const char *config_suggest(const char *name, char *out, size_t size)
                    near != NULL ? near : "");
     return out;
 }
+
+bool config_key_at(size_t n, struct config_key_row *out)
+{
+    static const char *const kinds[] = {
+        [TYPE_TEXT] = "text",         [TYPE_UINT] = "number",           [TYPE_SIZE] = "size",
+        [TYPE_DURATION] = "duration", [TYPE_BOOL] = "yes|no",           [TYPE_LISTEN] = "addresses",
+        [TYPE_PUBKEYS] = "keys",      [TYPE_RELAYS] = "relays",         [TYPE_ROUTE] = "tor|direct",
+        [TYPE_ROUTES] = "routes",     [TYPE_FAMILY] = "auto|ipv6|ipv4", [TYPE_LEVEL] = "level",
+        [TYPE_FORMAT] = "format"};
+    if (n >= config_keys_len)
+        return false;
+    const struct config_key *key = &config_keys[n];
+    *out = (struct config_key_row){
+        .name = key->name, .kind = kinds[key->type], .fallback = key->fallback, .help = key->help};
+    if (strcmp(key->fallback, "DEFAULT") == 0)
+        out->fallback = "$XDG_DATA_HOME/volley, ~/.local/share/volley, or /var/lib/volley for root";
+    return true;
+}

@@ -1,6 +1,6 @@
 /* tor.socks as text → the ports to dial through. */
-#ifndef VOLLEY_UP_SOCKS_H
-#define VOLLEY_UP_SOCKS_H
+#ifndef VOLLEY_CONFIG_SOCKS_H
+#define VOLLEY_CONFIG_SOCKS_H
 
 #include "common/config/config.h"
 #include "common/net/link.h"

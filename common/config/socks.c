@@ -1,4 +1,4 @@
-#include "up/socks.h"
+#include "common/config/socks.h"
 
 #include "common/config/value.h"
 

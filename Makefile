@@ -40,7 +40,7 @@ BENCHES := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/bench_*.c))
 
 .PHONY: build
 build: $(OUT)/volley $(OUT)/practice
-	@ln -sfn $(MODE)/volley build/volley
+	$(if $(filter release,$(MODE)),@ln -sfn release/volley build/volley && ln -sfn release/practice build/practice)
 
 $(OUT)/volley: $(OUT)/volley.o $(ARCHIVES)
 	$(call say,link)
@@ -132,11 +132,24 @@ format:
 	clang-format -i $(SOURCES)
 
 # ---- installing ------------------------------------------------------------------------------------------------------
+# Where Debian looks for each: `make install PREFIX=/usr DESTDIR=…` for a package, `sudo make install` for this machine.
+# Manual pages and completion are written by the program itself.
 PREFIX ?= /usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 .PHONY: install
 install: build
 	install -D -m 755 $(OUT)/volley $(DESTDIR)$(PREFIX)/bin/volley
-	install -D -m 644 volley.example.yaml $(DESTDIR)$(PREFIX)/share/doc/volley/volley.example.yaml
+	@rm -rf $(OUT)/man && mkdir -p $(OUT)/man
+	$(OUT)/volley --man $(OUT)/man
+	install -d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/bash-completion/completions $(SHARE)/doc/volley/examples $(UNITS)
+	install -m 644 $(OUT)/man/*.1 $(SHARE)/man/man1
+	install -m 644 $(OUT)/man/*.5 $(SHARE)/man/man5
+	$(OUT)/volley --completion | install -m 644 /dev/stdin $(SHARE)/bash-completion/completions/volley
+	install -m 644 volley.example.yaml $(SHARE)/doc/volley/examples
+	install -m 644 README.md docs/*.md LICENSE $(SHARE)/doc/volley
+	for unit in packaging/systemd/*.service; do \
+	    sed 's|/usr/bin/volley|$(PREFIX)/bin/volley|' $$unit | install -m 644 /dev/stdin $(UNITS)/$${unit##*/} || exit 1; done
 
 .PHONY: clean
 clean:

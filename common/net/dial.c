@@ -317,7 +317,7 @@ void dial_close(struct dial *x)
 /* A socket error in lower case, as the other words are. */
 static void os_words(int error, char *out, size_t size)
 {
-    (void)snprintf(out, size, "%s", error == 0 ? "failed" : strerror(error));
+    (void)snprintf(out, size, "%s", strerror(error));
     out[0] = (char)tolower((unsigned char)out[0]);
 }
 
@@ -369,15 +369,20 @@ static enum err explain(const struct dial *x, CURLcode code, char *out, size_t s
         (void)snprintf(out, size, "TLS: %s", tls_words(x, code));
         return ERR_TLS;
     }
-    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY) {
-        (void)snprintf(out, size, "%s: no %s address", x->by_socks ? who : "name",
-                       x->by_socks                ? "such"
-                       : x->family == FAMILY_IPV6 ? "IPv6"
-                                                  : "IPv4");
+    if (code == CURLE_COULDNT_CONNECT)
+        (void)curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &error);
+    /* Without an error of the system there was no address to connect to: libcurl asks for both
+     * families when it wants IPv6, and a name that has the other one only does exist. */
+    bool no_address = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY ||
+                      (code == CURLE_COULDNT_CONNECT && error == 0);
+    if (no_address && x->by_socks) {
+        (void)snprintf(out, size, "SOCKS port: no such address");
+    } else if (no_address) {
+        (void)snprintf(out, size, "name: no %s address",
+                       x->family == FAMILY_IPV6 ? "IPv6" : "IPv4");
     } else if (code == CURLE_PROXY) {
         (void)snprintf(out, size, "SOCKS: %s", socks_words(x));
     } else if (code == CURLE_COULDNT_CONNECT) {
-        (void)curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &error);
         os_words((int)error, words, sizeof words);
         (void)snprintf(out, size, "%s: %s", who, words);
     } else {

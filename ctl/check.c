@@ -1,7 +1,7 @@
 /* `volley check`: would it work? One line each: ok, warning or error. */
 #include "common/base/clock.h"
-#include "ctl/ctl.h"
 #include "common/config/socks.h"
+#include "ctl/ctl.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 #include "ctl/command.h"
 
 #include "common/config/value.h"
+#include "ctl/manual.h"
 
 #include <poll.h>
 #include <stdarg.h>
@@ -9,13 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct option_row common_options[] = {
+const struct option_row command_common_options[] = {
     {"-c", "FILE",
      "configuration (default ./volley.yaml if yours or root's, then /etc/volley/volley.yaml)"},
     {"--set", "section.key=value", "one configuration value; may be repeated"},
     {"--help", NULL, "this text"},
     {"--version", NULL, "the version"},
 };
+const size_t command_common_options_len = COUNT_OF(command_common_options);
 
 const char *invocation_option(const struct invocation *inv, const char *name)
 {
@@ -46,13 +48,36 @@ const char *option_gap(const struct option_row *row)
     return option_is_flag(row) ? "" : " ";
 }
 
+#define HELP_WIDTH 79u
+
+/* Words in lines of at most HELP_WIDTH columns; the first begins at column `at`, the others are
+ * indented by as much. */
+static void print_wrapped(const char *text, size_t at)
+{
+    size_t column = at;
+    while (*text != '\0') {
+        size_t len = strcspn(text, " ");
+        bool begins = column == at;
+        if (!begins && column + 1 + len > HELP_WIDTH) {
+            printf("\n%*s", (int)at, "");
+            column = at;
+            begins = true;
+        }
+        printf("%s%.*s", begins ? "" : " ", (int)len, text);
+        column += len + !begins;
+        text += len + strspn(text + len, " ");
+    }
+    putchar('\n');
+}
+
 static void print_options(const struct option_row *rows, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         char left[64];
         (void)snprintf(left, sizeof left, "%s%s%s", rows[i].name, option_gap(&rows[i]),
                        rows[i].value != NULL ? rows[i].value : "");
-        printf("  %-24s %s\n", left, rows[i].help);
+        printf("  %-24s ", left);
+        print_wrapped(rows[i].help, 27);
     }
 }
 
@@ -61,7 +86,11 @@ static void print_help(const struct command *cmd)
     printf("volley %s: %s\n\nusage: volley %s [OPTIONS]%s%s\n\n", cmd->name, cmd->summary,
            cmd->name, cmd->arguments[0] != '\0' ? " " : "", cmd->arguments);
     print_options(cmd->options, cmd->options_len);
-    print_options(common_options, COUNT_OF(common_options));
+    print_options(command_common_options, command_common_options_len);
+    if (cmd->details != NULL) {
+        putchar('\n');
+        print_wrapped(cmd->details, 0);
+    }
     printf("\nexamples:\n%s\n", cmd->examples);
 }
 
@@ -200,6 +229,12 @@ int command_main(const struct command *const *table, size_t len, int argc, char 
     }
     if (strcmp(argv[1], "--version") == 0) {
         puts("volley " VERSION);
+        return 0;
+    }
+    if (strcmp(argv[1], "--man") == 0 && argc == 3)
+        return manual_write(table, len, argv[2]);
+    if (strcmp(argv[1], "--completion") == 0) {
+        completion_print(table, len, stdout);
         return 0;
     }
     const struct command *cmd = find(table, len, argv[1]);

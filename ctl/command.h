@@ -21,12 +21,17 @@ bool option_is_flag(const struct option_row *row);
 /* What stands between name and value when they are shown: " " or "". */
 const char *option_gap(const struct option_row *row);
 
+/* Those every command has. */
+extern const struct option_row command_common_options[];
+extern const size_t command_common_options_len;
+
 struct invocation;
 
 struct command {
     const char *name;
     const char *arguments; /* "ID", "" */
     const char *summary;   /* one line */
+    const char *details;   /* what more there is to say, in sentences; NULL: nothing */
     const char *examples;  /* lines, each after two spaces */
     const struct option_row *options;
     size_t options_len;
@@ -52,7 +57,8 @@ struct invocation {
 /* The option's value ("" for a flag), or NULL when it was not given. */
 const char *invocation_option(const struct invocation *inv, const char *name);
 
-/* Runs the command line against a table of commands. Returns the exit status. */
+/* Runs the command line against a table of commands. Returns the exit status. Two words are for
+ * packaging alone: --man DIR writes the manual, --completion prints bash's. */
 int command_main(const struct command *const *table, size_t len, int argc, char **argv,
                  char *const *env);
 

@@ -100,7 +100,7 @@ static void show(struct depth_ask *a, const struct queue_depth *d)
 static void show_silence(struct depth_ask *a)
 {
     char text[CONFIG_TEXT_SIZE + 64], line[CONFIG_TEXT_SIZE + 64];
-    (void)snprintf(text, sizeof text, "the queue at %s does not answer; trying again",
+    (void)snprintf(text, sizeof text, "no answer from the queue; trying again (%s)",
                    a->ask.inv->config.queue.url);
     if (a->on_screen)
         screen_draw(&a->screen, text_cut(text, terminal_size(1, NULL), line, sizeof line));
@@ -235,6 +235,12 @@ const struct command command_depth = {
     .name = "depth",
     .arguments = "",
     .summary = "how many events wait for each relay, and why",
+    .details =
+        "Verdicts: fine (nothing waits, or it leaves as fast as it comes), falling behind (it "
+        "needs longer to drain than the oldest has waited), stalled (something waits and nothing "
+        "leaves), held, unleased (no publisher has it). OLDEST is the age of the oldest event "
+        "that waits, RATE what was delivered a second over the last 10 s, DRAIN how long it "
+        "takes at this rate. The last error stands below its relay.",
     .examples = "  volley depth\n  volley depth --watch\n"
                 "  volley depth --relay wss://relay.example --json",
     .options = options,

@@ -264,12 +264,12 @@ static void total_line(const struct queue_depth *d, const struct depth_total *su
 {
     char depth[16], failed[16], events[16], more[40] = "", text[256], line[256];
     if (hidden > 0)
-        (void)snprintf(more, sizeof more, "; %zu not shown", hidden);
+        (void)snprintf(more, sizeof more, " (%zu not shown)", hidden);
     (void)snprintf(text, sizeof text,
-                   "total: %s waiting at %zu relays, %s failed; %s events, %.1f of %.0f MiB%s",
-                   short_count(sum->depth, depth), sum->relays, short_count(sum->failed, failed),
-                   short_count(d->events, events), (double)d->bytes / 1048576.0,
-                   (double)d->max_bytes / 1048576.0, more);
+                   "total: %s waiting at %zu relays%s, %s failed; %s events, %.1f of %.0f MiB",
+                   short_count(sum->depth, depth), sum->relays, more,
+                   short_count(sum->failed, failed), short_count(d->events, events),
+                   (double)d->bytes / 1048576.0, (double)d->max_bytes / 1048576.0);
     fprintf(out, "%s\n", text_cut(text, width > 0 ? width : sizeof text, line, sizeof line));
 }
 

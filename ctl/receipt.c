@@ -141,6 +141,9 @@ const struct command command_receipt = {
     .name = "receipt",
     .arguments = "ID",
     .summary = "what became of one event at each relay",
+    .details = "One line a relay: delivered, queued, retrying, skipped, failed, expired or purged, "
+               "with class, attempts, family and route and the relay's words as far as known. "
+               "never: before the relay's start; filtered: the relay is not sent this kind.",
     .examples = "  volley receipt note1…\n  volley receipt 64-HEX-DIGITS --json",
     .options = options,
     .options_len = COUNT_OF(options),

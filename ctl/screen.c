@@ -125,7 +125,7 @@ void screen_draw(struct screen *s, const char *frame)
         else if (frame[1] == '\0' || (lines > 0 && n == lines))
             break;
         else {
-            fputs("\033[K\r\n", stdout);
+            fputs("\033[K\n", stdout);
             n++;
         }
     }

@@ -338,6 +338,11 @@ const struct command command_send = {
     .name = "send",
     .arguments = "[FILE|-]",
     .summary = "queues signed events from JSON Lines; the same again is harmless",
+    .details =
+        "One event a line; what ingest would refuse is refused here, named on stderr with its line "
+        "and reason, and the exit status is 1. Accepted events are on disk. Sending may be broken "
+        "off and the same lines sent again: what was accepted is then a duplicate. When the "
+        "queue takes nothing (full, or out of reach), sending stops and says at which line.",
     .examples = "  volley send events.jsonl\n  strfry export | volley send\n"
                 "  volley send --set ingest.created_at_past=any archive.jsonl",
     .options = options,

@@ -1,4 +1,4 @@
-/* parse → policy → recently confirmed? → verify (threads) → append → OK. Refusals leave at once;
+/* parse → policy → recently queued again? → verify (threads) → append → OK. Refusals leave at once;
  * what passes is in order: the verifier answers in the order of submission, and the queue keeps the
  * order of one caller's appends. */
 #include "ingest/intake.h"
@@ -60,7 +60,7 @@ static void on_appended(void *arg, enum err e, const struct append_result *r, co
         return;
     }
     bool accepted = answer_append(e, r, why, &text);
-    if (accepted)
+    if (accepted && r->requeued > 0)
         recent_add(&sub->i->recent, sub->ev->id, sub->i->now_ms);
     health_appended(sub->i, e);
     settle(sub, accepted, text.text);

@@ -5,12 +5,13 @@
  * ones are evicted first as soon as they take more than a quarter, so that a lane that catches up
  * does not cost the others their tail.
  *
- * Freshness is a generation: a gap in the tail, a deletion too large to be listed, or distrust
- * raises it, and entries of an older one are read again before they are handed out. What the tail
- * tells while a read is under way is noted in the read and applied to its answer, which may be
- * older than that message. An answer is always handed out once, in the turn it arrives (`turn`),
- * whatever the generation: its facts are as fresh as any reading can make them, and without this a
- * tail that always has gaps would stop everything.
+ * Freshness is a generation: a gap in the tail (as the tail itself, a beat, or two lease replies in
+ * a row tell), a deletion too large to be listed, or distrust raises it, and entries of an older
+ * one are read again before they are handed out. What the tail tells while a read is under way is
+ * noted in the read and applied to its answer, which may be older than that message. An answer is
+ * always handed out once, in the turn it arrives (`turn`), whatever the generation: its facts are
+ * as fresh as any reading can make them, and without this a tail that always has gaps would stop
+ * everything.
  *
  * How far a read reaches adapts: when much of what was read is evicted unused, reads get shorter.
  */
@@ -57,6 +58,7 @@ struct feed {
     struct queue *q;
     struct feed_options o;
     uint64_t head, tail_next; /* tail_next: the position the tail must bring next; 0: unknown */
+    uint64_t leased;          /* the head in the last lease reply */
     uint64_t gen, turn;
     struct entry *by_pos, *hot, *cold;
     size_t hot_bytes, cold_bytes;
@@ -381,13 +383,18 @@ static void on_tail(void *arg, const struct queue_tail *t)
     saw(f, pos);
 }
 
-static void on_head(void *arg, uint64_t head)
+/* The tail should have brought everything up to `head`. */
+static void take_head(struct feed *f, uint64_t head)
 {
-    struct feed *f = arg;
     note_gap(f, head + 1);
     if (head + 1 > f->tail_next)
         f->tail_next = head + 1;
     saw(f, head);
+}
+
+static void on_head(void *arg, uint64_t head)
+{
+    take_head(arg, head);
 }
 
 /* ---- the public face ---- */
@@ -451,8 +458,11 @@ uint64_t feed_head(const struct feed *f)
     return f->head;
 }
 
+/* What was there at the reply before, and neither tail nor beat told of it: they do not arrive. */
 void feed_saw_head(struct feed *f, uint64_t head)
 {
+    take_head(f, f->leased);
+    f->leased = head;
     saw(f, head);
 }
 

@@ -242,8 +242,8 @@ static void send_auth(struct relay *r)
         fail_auth_in(r, 0, p.text);
         return;
     }
+    uv_timer_stop(&r->auth_timer); /* what waited for the challenge */
     r->auth = AUTH_SENT;
-    fail_auth_in(r, r->auth_timeout_ms, "the relay did not answer AUTH");
     do_soon(r);
 }
 

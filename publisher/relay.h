@@ -15,9 +15,9 @@ struct relay_events {
     /* An OK for anything but our AUTH; `text` unescaped, cut at 511 bytes. */
     void (*on_answer)(void *arg, const uint8_t id[EVENT_ID_LEN], bool accepted, const char *text);
     void (*on_notice)(void *arg, const char *text);
-    /* NIP-42: the relay's answer to our AUTH, or false with a reason when no key is configured, or
-     * no challenge or no answer came within auth_timeout_ms. Once for each relay_auth, unless the
-     * link is lost first. */
+    /* NIP-42: the relay's answer to our AUTH, or false with a reason when no key is configured or
+     * no challenge came within auth_timeout_ms. Once for each relay_auth, unless the link is lost
+     * first. A relay that is silent about AUTH is silent: when to give it up is the owner's. */
     void (*on_auth)(void *arg, bool ok, const char *text);
     void (*on_lost)(void *arg, const char *text); /* the link is gone; relay_close what is left */
     void *arg;
@@ -25,9 +25,9 @@ struct relay_events {
 struct relay_options {
     struct link_request link;
     const uint8_t *auth_secret; /* 32 bytes, copied; NULL: no key */
-    uint32_t auth_timeout_ms;
-    size_t message_max; /* of what the relay sends; 128 KiB */
-    size_t queue_max;   /* bytes waiting to be written; room for the largest event at least */
+    uint32_t auth_timeout_ms;   /* for the challenge */
+    size_t message_max;         /* of what the relay sends; 128 KiB */
+    size_t queue_max; /* bytes waiting to be written; room for the largest event at least */
 };
 
 /* Starts connecting. `o` and `ev` are copied. */

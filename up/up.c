@@ -223,7 +223,7 @@ const struct command command_up = {
     .name = "up",
     .arguments = "",
     .summary = "queue, ingest and publisher on this machine; Ctrl-C stops all of them",
-    .examples = "  volley up\n  volley up -c volley.yaml\n  volley up --set "
-                "publisher.relays='wss://relay.example' --set publisher.route=direct",
+    .examples = "  volley up\n  volley up -c volley.yaml\n"
+                "  volley up --set publisher.relays=relay.example --set publisher.route=direct",
     .run = up_run,
 };

@@ -88,7 +88,8 @@ static void on_io(uv_poll_t *poll, int status, int events);
 
 static void watch(struct practice_client *c)
 {
-    int events = c->relay->now.noread && c->ws != NULL ? 0 : UV_READABLE;
+    /* Who does not read still learns that the other side has gone. */
+    int events = c->relay->now.noread && c->ws != NULL ? UV_DISCONNECT : UV_READABLE;
     if (c->ws != NULL && websocket_queued_len(c->ws) > 0)
         events |= UV_WRITABLE;
     if (c->closing == 0)
@@ -362,8 +363,7 @@ static void on_request(struct practice_client *c)
 static void on_io(uv_poll_t *poll, int status, int events)
 {
     struct practice_client *c = poll->data;
-    (void)events;
-    if (status < 0) {
+    if (status < 0 || (events & UV_DISCONNECT) != 0) {
         hang_up(c);
         return;
     }

@@ -140,7 +140,8 @@ static void on_auth(struct fake_client *c, const struct event *ev)
     else
         f->auths++;
     c->authenticated = problem == NULL && !f->refuse_auth;
-    say_ok(c, ev->id, c->authenticated, c->authenticated ? "" : "restricted: not you");
+    if (!f->silent_auth)
+        say_ok(c, ev->id, c->authenticated, c->authenticated ? "" : "restricted: not you");
 }
 
 static void on_event(struct fake_client *c, const struct event *ev)

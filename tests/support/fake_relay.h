@@ -33,7 +33,7 @@ struct fake_relay {
     enum fake_mode mode;
     bool refuse;      /* FAKE_OK: accepted false */
     const char *text; /* FAKE_OK: NULL for "" */
-    bool refuse_auth;
+    bool refuse_auth, silent_auth;
 
     uint8_t ids[FAKE_EVENTS_MAX][EVENT_ID_LEN]; /* as they came */
     unsigned len;

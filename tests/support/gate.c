@@ -9,6 +9,7 @@ struct gate_append {
     void *arg;
     enum err e;
     const char *why;
+    uint32_t requeued;
     struct gate_append *prev, *next;
 };
 
@@ -48,13 +49,27 @@ static void on_turn(uv_idle_t *handle)
     (void)uv_idle_stop(&g->turn);
 }
 
+/* An append that was passed on, of a queue that puts duplicates back. */
+static void on_requeued(void *arg, enum err e, const struct append_result *r, const char *why)
+{
+    struct gate_append *a = arg;
+    struct append_result res = {0};
+
+    if (e == ERR_NONE) {
+        res = *r;
+        res.requeued = r->duplicate ? a->requeued : 0;
+    }
+    a->fn(a->arg, e, e == ERR_NONE ? &res : NULL, why);
+    free_append(a);
+}
+
 static void on_append(struct queue *q, struct event *ev, queue_append_fn *fn, void *arg)
 {
     struct gate *g = (struct gate *)q;
     struct gate_append *a;
 
     g->appends_len++;
-    if (!g->hold && g->fail == ERR_NONE) {
+    if (!g->hold && g->fail == ERR_NONE && g->requeued == 0) {
         g->inner->ops->append(g->inner, ev, fn, arg);
         return;
     }
@@ -64,6 +79,11 @@ static void on_append(struct queue *q, struct event *ev, queue_append_fn *fn, vo
     a->arg = arg;
     a->e = g->fail;
     a->why = g->why;
+    a->requeued = g->requeued;
+    if (!g->hold && g->fail == ERR_NONE) {
+        g->inner->ops->append(g->inner, ev, on_requeued, a);
+        return;
+    }
     if (g->hold) {
         DL_APPEND(g->held, a);
         return;

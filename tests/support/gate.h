@@ -14,6 +14,7 @@ struct gate {
     bool hold;            /* appends wait for gate_let_go */
     enum err fail;        /* when not ERR_NONE: what appends are answered with */
     const char *why;      /* and its words */
+    uint32_t requeued;    /* a duplicate was put back on so many lanes, it says */
     enum err fail_depth;  /* the same of depth */
     bool silent_depth;    /* depth is never answered, until gate_fini */
     unsigned appends_len; /* asked for so far */

@@ -428,6 +428,21 @@ static void a_lease_reply_may_bring_the_head_first(void **state)
     assert_int_equal(get(room, 2).pos, 2);
 }
 
+static void a_tail_that_fell_silent_is_noticed_by_lease_replies(void **state)
+{
+    struct room *room = *state;
+    start_feed(room, BIG_CACHE);
+    append(room, make_event(1, 1700000000, 0, "[]", "first"));
+    assert_int_equal(get(room, 1).newer, 0);
+    room->model->ops->follow(room->model, NULL); /* tail and beats go nowhere */
+    append(room, make_event(1, 1700000002, 0, "[]", "second"));
+    feed_saw_head(room->feed, 2);
+    assert_non_null(feed_peek(room->feed, 1)); /* the tail may still be on its way */
+    feed_saw_head(room->feed, 2);
+    assert_null(feed_peek(room->feed, 1));
+    assert_int_equal(get(room, 1).newer, 2);
+}
+
 static void it_may_be_freed_while_it_reads(void **state)
 {
     struct room *room = *state;
@@ -461,6 +476,7 @@ int main(void)
         T(a_read_that_fails_is_made_again),
         T(nothing_is_asked_for_beyond_the_head),
         T(a_lease_reply_may_bring_the_head_first),
+        T(a_tail_that_fell_silent_is_noticed_by_lease_replies),
         T(it_may_be_freed_while_it_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

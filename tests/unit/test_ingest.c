@@ -109,20 +109,39 @@ static void ok_leaves_only_after_the_append_was_answered(void **state)
     ws_client_free(c);
 }
 
-static void a_repeated_event_is_answered_from_memory_for_a_minute(void **state)
+static void a_repeated_event_is_the_queues_to_judge(void **state)
 {
     (void)state;
     struct event *ev = signed_note(1);
     struct ws_client *c = ingest_rig_client(&rig);
     send_event(c, ev);
     expect_ok(c, ev, true, "");
+    for (unsigned n = 2; n <= 4; n++) { /* it may have failed since, and is wanted again */
+        send_event(c, ev);
+        expect_ok(c, ev, true, DUPLICATE);
+        assert_int_equal(rig.gate.appends_len, n);
+    }
+    event_unref(ev);
+    ws_client_free(c);
+}
+
+static void what_was_queued_again_is_answered_from_memory_for_a_minute(void **state)
+{
+    (void)state;
+    struct event *ev = signed_note(1);
+    struct ws_client *c = ingest_rig_client(&rig);
+    rig.gate.requeued = 2;
+    send_event(c, ev);
+    expect_ok(c, ev, true, "");
+    send_event(c, ev);
+    expect_ok(c, ev, true, DUPLICATE ", queued again for 2 relays");
     send_event(c, ev);
     expect_ok(c, ev, true, DUPLICATE);
-    assert_int_equal(rig.gate.appends_len, 1);
-    ingest_rig_pass(&rig, RECENT_TERM_MS);
-    send_event(c, ev); /* a person may want it queued again: the queue decides */
-    expect_ok(c, ev, true, DUPLICATE);
     assert_int_equal(rig.gate.appends_len, 2);
+    ingest_rig_pass(&rig, RECENT_TERM_MS);
+    send_event(c, ev);
+    expect_ok(c, ev, true, DUPLICATE ", queued again for 2 relays");
+    assert_int_equal(rig.gate.appends_len, 3);
     event_unref(ev);
     ws_client_free(c);
 }
@@ -320,7 +339,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_RIG(every_message_has_its_answer),
         WITH_RIG(ok_leaves_only_after_the_append_was_answered),
-        WITH_RIG(a_repeated_event_is_answered_from_memory_for_a_minute),
+        WITH_RIG(a_repeated_event_is_the_queues_to_judge),
+        WITH_RIG(what_was_queued_again_is_answered_from_memory_for_a_minute),
         WITH_RIG(a_repeated_event_waits_for_the_first_ones_commit),
         WITH_RIG(a_refused_append_is_not_remembered_as_confirmed),
         WITH_RIG(wrong_signatures_and_ids_are_refused),

@@ -153,9 +153,9 @@ static void events_can_be_queued_when_a_lane_lives_and_there_is_room(void **stat
     assert_string_equal(health_judge(ERR_UNKNOWN, NULL), "the queue does not answer");
 }
 
-/* ---- recently confirmed ids */
+/* ---- ids that were queued again */
 
-static void an_id_is_known_for_a_minute_after_its_confirmation(void **state)
+static void an_id_is_known_for_a_minute_after_it_was_queued_again(void **state)
 {
     (void)state;
     static const uint8_t id[32] = {1, 2, 3}, other[32] = {1, 2, 3, 0, 0, 1};
@@ -349,7 +349,7 @@ int main(void)
         cmocka_unit_test(only_listed_authors_are_taken),
         cmocka_unit_test(every_answer_of_the_queue_has_its_ok_text),
         cmocka_unit_test(events_can_be_queued_when_a_lane_lives_and_there_is_room),
-        cmocka_unit_test(an_id_is_known_for_a_minute_after_its_confirmation),
+        cmocka_unit_test(an_id_is_known_for_a_minute_after_it_was_queued_again),
         cmocka_unit_test(addresses_to_listen_on_are_read_strictly),
         cmocka_unit_test(a_client_is_an_ipv4_address_or_an_ipv6_network),
         cmocka_unit_test(a_websocket_needs_its_whole_handshake),

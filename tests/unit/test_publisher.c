@@ -242,6 +242,11 @@ static void an_answer_for_another_event_settles_nothing(void **state)
 
 /* ---- AUTH ---- */
 
+static bool connected_twice(void *arg)
+{
+    return ((struct fake_relay *)arg)->connections >= 2;
+}
+
 static void auth_is_answered_with_the_configured_key(void **state)
 {
     struct publish_rig *r = *state;
@@ -256,6 +261,26 @@ static void auth_is_answered_with_the_configured_key(void **state)
     assert_string_equal(r->relays[0].auth_problem, "");
     assert_int_equal(r->relays[0].auths, 1);
     assert_int_equal(publish_rig_lane(r, 0).delivered, 20);
+    remove_key(path);
+}
+
+static void silence_about_auth_fails_no_event(void **state)
+{
+    struct publish_rig *r = *state;
+    char path[128];
+    write_key(path, sizeof path, 0600, NULL);
+    (void)snprintf(r->defs[0].auth_key_file, sizeof r->defs[0].auth_key_file, "%s", path);
+    publish_rig_define(r);
+    r->options.limits.ok_timeout_ms = 300;
+    r->relays[0].mode = FAKE_AUTH;
+    r->relays[0].silent_auth = true;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 1);
+    spin_until(&r->loop, connected_twice, &r->relays[0], "the relay tried again");
+    assert_int_equal(publish_rig_receipt(r, 0, 0).end, RECEIPT_RETRYING);
+    r->relays[0].silent_auth = false;
+    publish_rig_settle(r);
+    assert_int_equal(publish_rig_receipt(r, 0, 0).end, RECEIPT_DELIVERED);
     remove_key(path);
 }
 
@@ -360,6 +385,7 @@ int main(void)
         T(a_refusal_becomes_a_row_and_the_lane_goes_on),
         T(an_answer_for_another_event_settles_nothing),
         T(auth_is_answered_with_the_configured_key),
+        T(silence_about_auth_fails_no_event),
         T(without_a_key_what_needs_auth_fails),
         T(a_key_that_is_not_ours_alone_or_none_is_refused_at_start),
         T(route_tor_without_tor_never_dials),

@@ -44,9 +44,9 @@ static void queue_stop(void *arg)
 /* A commit failed: nothing more may be said to anyone, least of all "stored". */
 static void queue_fatal(void *arg, enum err e)
 {
-    (void)arg;
+    const struct queue_service *s = arg;
     LOG(LOG_ERROR, "the store could not commit; ending without acknowledging anything",
-        LOG_S("error", err_name(e)));
+        LOG_S("error", err_name(e)), LOG_S("reason", broker_problem(s->broker)));
     _exit(1);
 }
 

@@ -36,6 +36,8 @@ struct holding {
     const uint8_t *secret;                       /* for AUTH; NULL: none. The keys' */
     struct flight *flights;                      /* by id, oldest first */
     uint64_t strays;                             /* OKs for what was never sent */
+    uint64_t newer;                              /* a version that was asked for; 0: none */
+    bool newer_known, newer_goes;                /* it came; and may be delivered */
     uint64_t at_ms;                              /* look again then; 0: not by itself */
     bool ready, changed;                         /* is in the list */
     bool giving;                                 /* the last lease call gave it back */

@@ -260,28 +260,67 @@ bool worker_connect(struct holding *h, uint64_t now_ms)
     return true;
 }
 
-/* Whether the version that supersedes `ev` may be delivered itself, as far as is known here. */
-static bool newer_deliverable(const struct feed *f, const struct queue_event *ev, int64_t wall_ms)
+static bool deliverable(const struct queue_event *ev, int64_t wall_ms)
 {
-    const struct queue_event *newest = NULL, *next = ev;
-    for (int i = 0; i < CHAIN_MAX && next != NULL && next->newer != 0; i++) {
-        next = feed_peek(f, next->newer);
-        newest = next != NULL ? next : newest;
-    }
-    if (newest == NULL || newest->event == NULL)
-        return true;
-    uint64_t expires_s = newest->event->expiration;
-    return newest->deleted_by == 0 && (expires_s == 0 || expires_s > (uint64_t)(wall_ms / 1000));
+    if (ev->event == NULL)
+        return true; /* it was dealt with everywhere */
+    uint64_t expires_s = ev->event->expiration;
+    return ev->deleted_by == 0 && (expires_s == 0 || expires_s > (uint64_t)(wall_ms / 1000));
 }
 
-static struct verdict judge(const struct holding *h, const struct queue_event *ev, uint64_t now_ms)
+/* The version that was asked for may be at hand for this turn only: what is to be known of it is
+ * noted. */
+static void look_at_newer(struct holding *h, int64_t wall_ms)
+{
+    const struct queue_event *ev =
+        h->newer != 0 && !h->newer_known ? feed_peek(h->worker->feed, h->newer) : NULL;
+    if (ev == NULL)
+        return;
+    h->newer_known = true;
+    h->newer_goes = deliverable(ev, wall_ms);
+}
+
+/* Whether the newest version of `ev` may be delivered itself. False when it must be read first:
+ * on_news wakes us. */
+static bool newer_goes(struct holding *h, const struct queue_event *ev, int64_t wall_ms, bool *goes)
+{
+    const struct queue_event *newest = ev;
+    for (int i = 0; i < CHAIN_MAX && newest->newer != 0; i++) {
+        const struct queue_event *next = feed_peek(h->worker->feed, newest->newer);
+        if (next == NULL && h->newer_known && h->newer == newest->newer) {
+            *goes = h->newer_goes;
+            return true;
+        }
+        if (next == NULL) {
+            h->newer = newest->newer;
+            h->newer_known = false;
+            next = feed_get(h->worker->feed, h->newer);
+        }
+        if (next == NULL)
+            return false;
+        newest = next;
+    }
+    *goes = newest != ev && deliverable(newest, wall_ms);
+    return true;
+}
+
+/* False when more must be read first. */
+static bool judge(struct holding *h, const struct queue_event *ev, uint64_t now_ms,
+                  struct verdict *out)
 {
     int64_t wall_ms = worker_wall_ms(h->worker, now_ms);
-    bool newer = ev->newer == 0 || newer_deliverable(h->worker->feed, ev, wall_ms);
-    if (ev->event == NULL)
-        return (struct verdict){VERDICT_SKIP, CLASS_RETENTION};
-    return route_event(ev, lane_definition(h->lane), lane_admitted(h->lane, ev->pos), newer,
-                       wall_ms);
+    bool goes = false;
+    if (ev->event == NULL) {
+        *out = (struct verdict){VERDICT_SKIP, CLASS_RETENTION};
+        return true;
+    }
+    if (ev->newer != 0 && !newer_goes(h, ev, wall_ms, &goes))
+        return false;
+    h->newer = 0; /* what was noted grows old */
+    h->newer_known = false;
+    *out =
+        route_event(ev, lane_definition(h->lane), lane_admitted(h->lane, ev->pos), goes, wall_ms);
+    return true;
 }
 
 static bool send_event(struct holding *h, const struct queue_event *ev, uint64_t now_ms)
@@ -300,10 +339,11 @@ static bool send_event(struct holding *h, const struct queue_event *ev, uint64_t
 
 bool worker_offer(struct holding *h, const struct want *want, uint64_t now_ms)
 {
+    look_at_newer(h, worker_wall_ms(h->worker, now_ms));
     const struct queue_event *ev = feed_get(h->worker->feed, want->pos);
-    if (ev == NULL)
+    struct verdict v;
+    if (ev == NULL || !judge(h, ev, now_ms, &v))
         return false; /* on_news wakes us */
-    struct verdict v = judge(h, ev, now_ms);
     if (v.kind == VERDICT_PASS) {
         lane_pass(h->lane, want->pos);
     } else if (v.kind == VERDICT_SKIP) {

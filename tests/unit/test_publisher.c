@@ -98,7 +98,9 @@ static void a_backlog_is_read_once_for_all_lanes(void **state)
     publish_rig_settle(r);
     for (unsigned i = 0; i < RIG_RELAYS; i++)
         publish_rig_check_all(r, i);
-    assert_int_equal(r->taps[0].positions_read, 200);
+    /* On a slow machine the first beat finds some unsent, and their facts are read again; three
+     * lanes that read on their own would read 600. */
+    assert_in_range(r->taps[0].positions_read, 200, 399);
 }
 
 static void a_lost_tail_loses_nothing(void **state)
@@ -206,6 +208,55 @@ static void a_superseded_version_goes_out_when_the_newer_may_not(void **state)
     assert_int_equal(fake_relay_count(&r->relays[0], r->ids[0]), 1);
     assert_int_equal(fake_relay_count(&r->relays[0], r->ids[1]), 0);
     assert_int_equal(fake_relay_count(&r->relays[0], r->ids[2]), 1);
+}
+
+static void a_newer_version_far_away_is_looked_at_before_it_counts(void **state)
+{
+    struct publish_rig *r = *state;
+    uint8_t newer[EVENT_ID_LEN];
+    publish_rig_append(r, make_event(1, 1700000000, 0, "[]", "old"));
+    publish_rig_append(r, make_event(2, 1700000000, 0, "[]", "another's old"));
+    publish_rig_append_notes(r, 300); /* further than one read reaches */
+    publish_rig_append(r, make_event(1, 1700000001, 0, "[]", "new"));
+    memcpy(newer, r->ids[302], sizeof newer);
+    publish_rig_append(r, make_event(2, 1700000001, 0, "[]", "another's new"));
+    publish_rig_append(r, make_deletion(1, 1700000002, newer));
+    r->options.cache_max = 1; /* both are never at hand together */
+    publish_rig_start(r, 0);
+    publish_rig_settle(r);
+    assert_int_equal(fake_relay_count(&r->relays[0], r->ids[0]), 1);
+    assert_int_equal(fake_relay_count(&r->relays[0], newer), 0);
+    assert_int_equal(publish_rig_receipt(r, 1, 0).row.cls, CLASS_SUPERSEDED);
+    assert_int_equal(fake_relay_count(&r->relays[0], r->ids[303]), 1);
+}
+
+static void on_again(void *arg, enum err e, const struct append_result *res, const char *why)
+{
+    (void)arg, (void)why;
+    assert_int_equal(e, ERR_NONE);
+    assert_true(res->duplicate);
+    assert_int_equal(res->requeued, 1);
+}
+
+/* Takes as long as a renewal: the lane's owner hears of it then. */
+static void what_failed_is_sent_again_when_it_is_appended_again(void **state)
+{
+    struct publish_rig *r = *state;
+    r->relays[0].refuse = true;
+    r->relays[0].text = "blocked: not today";
+    publish_rig_start(r, 0);
+    publish_rig_append(r, make_note(1, 1));
+    publish_rig_settle(r);
+    assert_int_equal(publish_rig_receipt(r, 0, 0).row.cls, CLASS_BLOCKED);
+    r->relays[0].refuse = false;
+    r->relays[0].text = NULL;
+    struct event *again = make_note(1, 1);
+    r->model->ops->append(r->model, again, on_again, r);
+    event_unref(again);
+    wait_for_events(r, 0, 2);
+    publish_rig_settle(r);
+    assert_int_equal(publish_rig_receipt(r, 0, 0).end, RECEIPT_DELIVERED);
+    assert_int_equal(r->relays[1].len, 1); /* it was delivered there */
 }
 
 static void a_refusal_becomes_a_row_and_the_lane_goes_on(void **state)
@@ -382,6 +433,8 @@ int main(void)
         T(kinds_that_a_lane_filters_are_not_sent_there),
         T(a_superseded_version_still_queued_is_skipped),
         T(a_superseded_version_goes_out_when_the_newer_may_not),
+        T(a_newer_version_far_away_is_looked_at_before_it_counts),
+        T(what_failed_is_sent_again_when_it_is_appended_again),
         T(a_refusal_becomes_a_row_and_the_lane_goes_on),
         T(an_answer_for_another_event_settles_nothing),
         T(auth_is_answered_with_the_configured_key),

@@ -112,6 +112,7 @@ struct lane {
     uint32_t window, threshold, growth; /* below the threshold it doubles, above it creeps */
     bool full;               /* the window held something back: more OKs are a reason to widen it */
     uint32_t rate_per_1000s; /* learned; 0 none */
+    uint32_t rate_threshold; /* below it the rate doubles */
     uint32_t rate_oks;       /* OKs since the rate last changed, */
     uint64_t rate_ms;        /* and when that was */
     uint64_t rate_tat_us;    /* when the next event would be due at exactly this rate */

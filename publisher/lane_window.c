@@ -3,8 +3,9 @@
  * The window begins at 8 and doubles with each window of OKs, until the relay first complains; from
  * then on it grows by one a window. A complaint (rate-limited:) halves window and rate and pauses
  * the lane; the answers to everything sent before it belong to the same complaint. A rate is only
- * kept once a relay has complained. It recovers by an eighth, at most once a second and after 8
- * OKs, and is forgotten when it no longer binds anything.
+ * kept once a relay has complained. It recovers at most once a second and after 8 OKs: it doubles
+ * up to half of what the relay took before it complained (or until it complains again, when that
+ * was never seen), then it grows by an eighth. It is forgotten when it no longer binds anything.
  *
  * The rate is kept by one time, `rate_tat_us`: when the next event would be due at exactly this
  * rate. It may be sent up to 100 ms early, so that a fast rate does not need a timer for each. */
@@ -34,7 +35,7 @@ void window_init(struct lane *l, const struct learned *k, uint32_t stalls)
 {
     l->window = k->window > 0 && stalls == 0 ? k->window : LANE_WINDOW_START;
     l->threshold = UINT32_MAX;
-    l->rate_per_1000s = k->rate_per_1000s;
+    l->rate_per_1000s = l->rate_threshold = k->rate_per_1000s;
 }
 
 uint32_t window_size(const struct lane *l)
@@ -120,7 +121,11 @@ static void rate_grow(struct lane *l, uint64_t now_ms)
     l->rate_oks++;
     if (l->rate_oks < RATE_STEP_OKS || now_ms < l->rate_ms + RATE_STEP_MS)
         return;
-    l->rate_per_1000s += l->rate_per_1000s / 8 + 1;
+    uint32_t rate = l->rate_per_1000s, slow = rate + rate / 8 + 1;
+    if (rate < l->rate_threshold)
+        l->rate_per_1000s = 2 * rate < l->rate_threshold ? 2 * rate : l->rate_threshold;
+    else
+        l->rate_per_1000s = slow;
     if (l->rate_per_1000s > RATE_FORGET)
         l->rate_per_1000s = 0;
     l->rate_oks = 0;
@@ -161,13 +166,19 @@ void window_limited(struct lane *l, const struct item *it, uint64_t now_ms)
 {
     if (!new_complaint(l, it))
         return;
+    /* Complaints with no OK between them are one bad time: they tell nothing new of what it takes.
+     */
+    bool again = l->rate_per_1000s != 0 && l->rate_oks == 0;
     uint64_t rate = l->rate_per_1000s;
     if (rate == 0)
         rate = pace_while_busy(l, now_ms);
-    if (rate == 0)
+    bool unknown = rate == 0;
+    if (unknown)
         rate = RATE_UNKNOWN;
     rate = rate / 2 < RATE_MIN ? RATE_MIN : rate / 2;
     l->rate_per_1000s = rate > RATE_FORGET ? RATE_FORGET : (uint32_t)rate;
+    if (!again)
+        l->rate_threshold = unknown ? UINT32_MAX : l->rate_per_1000s;
     l->rate_oks = 0;
     l->rate_ms = now_ms;
     l->slow_streak++;

@@ -80,6 +80,15 @@ static const struct rule {
     {"one burst is one complaint", OPEN(9) "send:1-8 slow:1-8 window:4 rate:500"},
     {"the next complaint halves again",
      OPEN(9) "send:1-8 slow:1-8 wait send:1 slow:1 window:2 rate:250"},
+    {"a rate that was never measured doubles until the next complaint",
+     OPEN(40) "send:1-8 slow:1-8 rate:500 wait send:1 ok:1 wait send:2 ok:2 wait send:3 ok:3 wait "
+              "send:4 ok:4 wait send:5 ok:5 wait send:6 ok:6 wait send:7 ok:7 rate:500 wait send:8 "
+              "ok:8 rate:1000"},
+    {"complaints without an OK between them do not lower where doubling ends",
+     OPEN(40) "send:1-8 ok:1-7 slow:8 rate:3500 wait send:8 slow:8 rate:1750 wait send:8 slow:8 "
+              "rate:875 wait send:8 ok:8 wait send:9 ok:9 wait send:10 ok:10 wait send:11 ok:11 "
+              "wait send:12 ok:12 wait send:13 ok:13 wait send:14 ok:14 wait send:15 ok:15 "
+              "rate:1750"},
     {"a rate that was learned moves with the lane", OPEN(9) "send:1 wait:1900-2000 send:2",
      .grant = {.learned = {.rate_per_1000s = 500}}},
     {"a learned rate recovers slowly",

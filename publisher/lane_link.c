@@ -129,16 +129,7 @@ void lane_count_path(struct lane *l, const struct path_stat *d, uint64_t now_ms)
     struct path_stat *p = &l->paths[d->route * FAMILY_COUNT + d->family];
     p->route = d->route;
     p->family = d->family;
-    p->attempts += d->attempts;
-    p->successes += d->successes;
-    p->failures += d->failures;
-    p->connect_us += d->connect_us;
-    p->tls_us += d->tls_us;
-    p->websocket_us += d->websocket_us;
-    if (d->last_success_ms > p->last_success_ms)
-        p->last_success_ms = d->last_success_ms;
-    if (d->last_failure_ms > p->last_failure_ms)
-        p->last_failure_ms = d->last_failure_ms;
+    path_stat_add(p, d);
     l->dirty = true;
     if (d->family != FAMILY_IPV6)
         return;

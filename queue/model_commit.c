@@ -153,16 +153,7 @@ static void add_path(struct model_lane *l, const struct path_stat *d)
         p = &l->paths[l->paths_len++];
         *p = (struct path_stat){.route = d->route, .family = d->family};
     }
-    p->attempts += d->attempts;
-    p->successes += d->successes;
-    p->failures += d->failures;
-    p->connect_us += d->connect_us;
-    p->tls_us += d->tls_us;
-    p->websocket_us += d->websocket_us;
-    if (d->last_success_ms > p->last_success_ms)
-        p->last_success_ms = d->last_success_ms;
-    if (d->last_failure_ms > p->last_failure_ms)
-        p->last_failure_ms = d->last_failure_ms;
+    path_stat_add(p, d);
 }
 
 /* A later version takes force above the commit's position. */

@@ -155,6 +155,8 @@ struct path_stat {
     int64_t last_success_ms, last_failure_ms;  /* 0: never */
 };
 #define PATHS_MAX (ROUTE_COUNT * FAMILY_COUNT)
+/* Adds a delta of the same route and family. */
+void path_stat_add(struct path_stat *total, const struct path_stat *delta);
 
 /* What a lane's owner learned about the relay; moves with the lane. */
 struct learned {

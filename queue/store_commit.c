@@ -239,16 +239,7 @@ static void add_path(struct path_stat *paths, size_t *len, const struct path_sta
         p = &paths[(*len)++];
         *p = (struct path_stat){.route = d->route, .family = d->family};
     }
-    p->attempts += d->attempts;
-    p->successes += d->successes;
-    p->failures += d->failures;
-    p->connect_us += d->connect_us;
-    p->tls_us += d->tls_us;
-    p->websocket_us += d->websocket_us;
-    if (d->last_success_ms > p->last_success_ms)
-        p->last_success_ms = d->last_success_ms;
-    if (d->last_failure_ms > p->last_failure_ms)
-        p->last_failure_ms = d->last_failure_ms;
+    path_stat_add(p, d);
 }
 
 static enum err take_paths(struct committing *k)

@@ -257,11 +257,6 @@ void lane_set_auth(struct lane *l, bool can_auth)
     l->limits.can_auth = can_auth;
 }
 
-uint32_t lane_number(const struct lane *l)
-{
-    return l->number;
-}
-
 uint64_t lane_epoch(const struct lane *l)
 {
     return l->epoch;

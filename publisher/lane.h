@@ -114,7 +114,6 @@ void lane_commit_begin(struct lane *l, struct lane_commit *out);
 bool lane_commit_end(struct lane *l, const struct lane_committed *r);
 
 /* ---- looking at it ---- */
-uint32_t lane_number(const struct lane *l);
 uint64_t lane_epoch(const struct lane *l);
 const struct definition *lane_definition(const struct lane *l); /* in force for the next position */
 /* Whether `pos` was let through by the definition that held when it was first taken up: what

@@ -32,11 +32,6 @@ static const struct {
     [TABLE_LATER] = {"later", 0},
 };
 
-const char *db_table_name(enum table t)
-{
-    return tables[t].name;
-}
-
 /* ---- keys ---- */
 
 struct key key_bytes(const void *p, size_t len)

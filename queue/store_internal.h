@@ -210,7 +210,6 @@ MUST_USE enum err db_append(struct store *s, enum table t, const struct key *k,
 MUST_USE enum err db_del(struct store *s, enum table t, const struct key *k);
 /* A record that was read is not what it should be: says so, returns ERR_CORRUPT. */
 enum err db_corrupt(struct store *s, enum table t);
-const char *db_table_name(enum table t);
 
 /* A walk through a table in the order of its keys. */
 struct walk {

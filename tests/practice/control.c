@@ -68,7 +68,7 @@ static enum err obey(struct master *m, const char *line, struct buf *out)
     if (strncmp(line, "counts", verb) == 0)
         return put_counts(r, out);
     if (strncmp(line, "cut", verb) == 0) {
-        practice_relay_cut_all(r);
+        practice_clients_close(r);
         return buf_add_str(out, "ok\n");
     }
     if (strncmp(line, "set", verb) != 0)

@@ -61,7 +61,6 @@ MUST_USE enum err practice_relay_start(struct practice_relay *r, uv_loop_t *loop
                                        struct problem *p);
 /* Changes manners; opens or closes the listeners, and hangs up where the new manners are down. */
 void practice_relay_set(struct practice_relay *r, const struct behaviour *b);
-void practice_relay_cut_all(struct practice_relay *r);
 void practice_relay_url(const struct practice_relay *r, char *out, size_t size);
 const char *stance_name(enum stance s);
 

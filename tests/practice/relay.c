@@ -151,11 +151,6 @@ void practice_relay_set(struct practice_relay *r, const struct behaviour *b)
         practice_clients_close(r);
 }
 
-void practice_relay_cut_all(struct practice_relay *r)
-{
-    practice_clients_close(r);
-}
-
 enum err practice_relay_start(struct practice_relay *r, uv_loop_t *loop, const char *name,
                               enum stance stance, uint16_t port, const char *record_dir,
                               struct problem *p)

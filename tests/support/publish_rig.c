@@ -204,3 +204,35 @@ void publish_rig_check_all(const struct publish_rig *r, unsigned relay)
         if (memcmp(f->ids[i], r->ids[i], EVENT_ID_LEN) != 0)
             die("relay %u: event %u is not in its place", relay, i);
 }
+
+int publish_rig_setup(void **state)
+{
+    struct publish_rig *r = mem_zero(1, sizeof *r);
+    publish_rig_init(r);
+    *state = r;
+    return 0;
+}
+
+int publish_rig_teardown(void **state)
+{
+    publish_rig_fini(*state);
+    free(*state);
+    return 0;
+}
+
+struct wait {
+    struct publish_rig *r;
+    unsigned relay, count;
+};
+
+static bool got_some(void *arg)
+{
+    const struct wait *w = arg;
+    return w->r->relays[w->relay].len >= w->count;
+}
+
+void publish_rig_wait_for_events(struct publish_rig *r, unsigned relay, unsigned count)
+{
+    struct wait w = {r, relay, count};
+    spin_until(&r->loop, got_some, &w, "events at a relay");
+}

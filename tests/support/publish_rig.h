@@ -32,6 +32,9 @@ struct publish_rig {
 void publish_rig_init(struct publish_rig *r);
 /* Drains the publishers that are left, closes everything. */
 void publish_rig_fini(struct publish_rig *r);
+/* The two as cmocka's setup and teardown: *state is a rig. */
+int publish_rig_setup(void **state);
+int publish_rig_teardown(void **state);
 /* Puts defs in force by hand. */
 void publish_rig_define(struct publish_rig *r);
 void publish_rig_start(struct publish_rig *r, unsigned publisher);
@@ -39,6 +42,8 @@ void publish_rig_drain(struct publish_rig *r, unsigned publisher);
 /* Appends and gives up the reference; waits for the answer. */
 void publish_rig_append(struct publish_rig *r, struct event *ev);
 void publish_rig_append_notes(struct publish_rig *r, unsigned count);
+/* Runs until the relay got so many events. */
+void publish_rig_wait_for_events(struct publish_rig *r, unsigned relay, unsigned count);
 /* Runs until no lane has anything left to do and everything is committed. */
 void publish_rig_settle(struct publish_rig *r);
 /* What the queue shows of a relay's lane now. */

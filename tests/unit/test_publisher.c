@@ -18,38 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int setup(void **state)
-{
-    struct publish_rig *r = mem_zero(1, sizeof *r);
-    publish_rig_init(r);
-    *state = r;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    publish_rig_fini(*state);
-    free(*state);
-    return 0;
-}
-
-struct wait {
-    struct publish_rig *r;
-    unsigned relay, count;
-};
-
-static bool got_some(void *arg)
-{
-    const struct wait *w = arg;
-    return w->r->relays[w->relay].len >= w->count;
-}
-
-static void wait_for_events(struct publish_rig *r, unsigned relay, unsigned count)
-{
-    struct wait w = {r, relay, count};
-    spin_until(&r->loop, got_some, &w, "events at a relay");
-}
-
 /* A key file of test author 4 in a new directory; `name` gets its path. */
 static void write_key(char *name, size_t size, mode_t mode, const char *text)
 {
@@ -121,8 +89,8 @@ static void a_relay_that_is_down_gets_all_later_and_slows_nobody(void **state)
     fake_relay_down(&r->relays[1]);
     publish_rig_start(r, 0);
     publish_rig_append_notes(r, 50);
-    wait_for_events(r, 0, 50);
-    wait_for_events(r, 2, 50);
+    publish_rig_wait_for_events(r, 0, 50);
+    publish_rig_wait_for_events(r, 2, 50);
     assert_int_equal(publish_rig_lane(r, 1).depth, 50);
     fake_relay_up(&r->relays[1]);
     publish_rig_settle(r);
@@ -135,7 +103,7 @@ static void a_relay_that_hangs_up_gets_the_rest_later(void **state)
     struct publish_rig *r = *state;
     publish_rig_start(r, 0);
     publish_rig_append_notes(r, 20);
-    wait_for_events(r, 1, 20);
+    publish_rig_wait_for_events(r, 1, 20);
     fake_relay_down(&r->relays[1]);
     publish_rig_append_notes(r, 20);
     fake_relay_up(&r->relays[1]);
@@ -181,7 +149,7 @@ static void a_superseded_version_still_queued_is_skipped(void **state)
     fake_relay_down(&r->relays[0]);
     publish_rig_start(r, 0);
     publish_rig_append(r, make_event(1, 1700000000, 0, "[]", "old"));
-    wait_for_events(r, 1, 1);
+    publish_rig_wait_for_events(r, 1, 1);
     publish_rig_append(r, make_event(1, 1700000001, 0, "[]", "new"));
     fake_relay_up(&r->relays[0]);
     publish_rig_settle(r);
@@ -253,7 +221,7 @@ static void what_failed_is_sent_again_when_it_is_appended_again(void **state)
     struct event *again = make_note(1, 1);
     r->model->ops->append(r->model, again, on_again, r);
     event_unref(again);
-    wait_for_events(r, 0, 2);
+    publish_rig_wait_for_events(r, 0, 2);
     publish_rig_settle(r);
     assert_int_equal(publish_rig_receipt(r, 0, 0).end, RECEIPT_DELIVERED);
     assert_int_equal(r->relays[1].len, 1); /* it was delivered there */
@@ -280,8 +248,8 @@ static void an_answer_for_another_event_settles_nothing(void **state)
     r->relays[0].mode = FAKE_WRONG_ID;
     publish_rig_start(r, 0);
     publish_rig_append_notes(r, 1);
-    wait_for_events(r, 0, 1);
-    wait_for_events(r, 1, 1);
+    publish_rig_wait_for_events(r, 0, 1);
+    publish_rig_wait_for_events(r, 1, 1);
     spin_turns(&r->loop, 50);
     assert_int_equal(publish_rig_lane(r, 0).depth, 1);
     r->relays[0].mode = FAKE_OK;
@@ -395,7 +363,7 @@ static void route_tor_without_tor_never_dials(void **state)
     publish_rig_define(r);
     publish_rig_start(r, 0);
     publish_rig_append_notes(r, 5);
-    wait_for_events(r, 0, 5);
+    publish_rig_wait_for_events(r, 0, 5);
     struct lane_status s = publish_rig_lane(r, 1);
     for (unsigned renewals = r->taps[0].leases; s.live.last_error[0] == '\0';) {
         assert_true(r->taps[0].leases < renewals + 3); /* the reason rides on a renewal */
@@ -416,13 +384,13 @@ static void lanes_of_a_route_it_does_not_serve_are_left_alone(void **state)
     r->options.routes = 1u << ROUTE_DIRECT;
     publish_rig_start(r, 0);
     publish_rig_append_notes(r, 5);
-    wait_for_events(r, 0, 5);
+    publish_rig_wait_for_events(r, 0, 5);
     assert_int_equal(publish_rig_lane(r, 1).live.state, LANE_UNLEASED);
 }
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, publish_rig_setup, publish_rig_teardown)
     const struct CMUnitTest tests[] = {
         T(all_events_reach_all_relays_once_and_in_order),
         T(a_backlog_is_read_once_for_all_lanes),

@@ -11,37 +11,10 @@
 
 #include <stdlib.h>
 
-static int setup(void **state)
-{
-    struct publish_rig *r = mem_zero(1, sizeof *r);
-    publish_rig_init(r);
-    *state = r;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    publish_rig_fini(*state);
-    free(*state);
-    return 0;
-}
-
 struct wait {
     struct publish_rig *r;
     unsigned relay, count;
 };
-
-static bool got_some(void *arg)
-{
-    const struct wait *w = arg;
-    return w->r->relays[w->relay].len >= w->count;
-}
-
-static void wait_for_events(struct publish_rig *r, unsigned relay, unsigned count)
-{
-    struct wait w = {r, relay, count};
-    spin_until(&r->loop, got_some, &w, "events at a relay");
-}
 
 static bool connected(void *arg)
 {
@@ -85,7 +58,7 @@ static void facts_are_read_again_when_the_queue_was_away(void **state)
     publish_rig_settle(r);
     fake_relay_down(&r->relays[0]);
     publish_rig_append_notes(r, 5);
-    wait_for_events(r, 1, 6);
+    publish_rig_wait_for_events(r, 1, 6);
     assert_int_equal(r->taps[0].reads, 0); /* all of it came by the tail */
     r->taps[0].fail_others = 1;
     spin_until(&r->loop, away_and_back, r, "the queue away and back");
@@ -138,7 +111,7 @@ static void draining_gives_everything_back(void **state)
     struct publish_rig *r = *state;
     publish_rig_start(r, 0);
     publish_rig_append_notes(r, 100);
-    wait_for_events(r, 0, 10);
+    publish_rig_wait_for_events(r, 0, 10);
     publish_rig_drain(r, 0);
     assert_int_equal(held_by_anyone(r), 0);
     for (unsigned i = 0; i < RIG_RELAYS; i++) { /* what was sent was also settled */
@@ -250,7 +223,7 @@ static void a_lost_lease_ends_all_writing(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, publish_rig_setup, publish_rig_teardown)
     const struct CMUnitTest tests[] = {
         T(a_queue_that_does_not_answer_is_asked_again),
         T(facts_are_read_again_when_the_queue_was_away),

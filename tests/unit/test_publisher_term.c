@@ -37,21 +37,6 @@ int64_t clock_wall_s(void)
     return clock_wall_ms() / 1000;
 }
 
-static int setup(void **state)
-{
-    struct publish_rig *r = mem_zero(1, sizeof *r);
-    publish_rig_init(r);
-    *state = r;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    publish_rig_fini(*state);
-    free(*state);
-    return 0;
-}
-
 static void check_all(const struct publish_rig *r)
 {
     for (unsigned i = 0; i < RIG_RELAYS; i++)
@@ -178,7 +163,7 @@ static void a_grant_that_arrives_after_its_term_is_not_taken(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, publish_rig_setup, publish_rig_teardown)
     const struct CMUnitTest tests[] = {
         T(nothing_is_written_in_the_last_two_seconds_of_a_term),
         T(what_was_given_to_a_link_before_waits_too),

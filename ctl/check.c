@@ -108,6 +108,8 @@ static void on_depth(void *arg, enum err e, const struct queue_depth *d)
             "queue: answers, every acknowledged event is on disk; %" PRIu64
             " events held, %zu lanes",
             d->events, d->lanes_len);
+    else if (k->ask.queue->trouble.text[0] != '\0')
+        say(k, LEVEL_ERROR, "queue: %s", k->ask.queue->trouble.text);
     else
         say(k, LEVEL_ERROR,
             "queue: %s does not answer; is 'volley up' (or 'volley queue') running?",

@@ -52,22 +52,22 @@ const char *option_gap(const struct option_row *row)
 
 /* Words in lines of at most HELP_WIDTH columns; the first begins at column `at`, the others are
  * indented by as much. */
-static void print_wrapped(const char *text, size_t at)
+static void print_wrapped(FILE *out, const char *text, size_t at)
 {
     size_t column = at;
     while (*text != '\0') {
         size_t len = strcspn(text, " ");
         bool begins = column == at;
         if (!begins && column + 1 + len > HELP_WIDTH) {
-            printf("\n%*s", (int)at, "");
+            fprintf(out, "\n%*s", (int)at, "");
             column = at;
             begins = true;
         }
-        printf("%s%.*s", begins ? "" : " ", (int)len, text);
+        fprintf(out, "%s%.*s", begins ? "" : " ", (int)len, text);
         column += len + !begins;
         text += len + strspn(text + len, " ");
     }
-    putchar('\n');
+    fputc('\n', out);
 }
 
 static void print_options(const struct option_row *rows, size_t len)
@@ -77,7 +77,7 @@ static void print_options(const struct option_row *rows, size_t len)
         (void)snprintf(left, sizeof left, "%s%s%s", rows[i].name, option_gap(&rows[i]),
                        rows[i].value != NULL ? rows[i].value : "");
         printf("  %-24s ", left);
-        print_wrapped(rows[i].help, 27);
+        print_wrapped(stdout, rows[i].help, 27);
     }
 }
 
@@ -89,18 +89,19 @@ static void print_help(const struct command *cmd)
     print_options(command_common_options, command_common_options_len);
     if (cmd->details != NULL) {
         putchar('\n');
-        print_wrapped(cmd->details, 0);
+        print_wrapped(stdout, cmd->details, 0);
     }
     printf("\nexamples:\n%s\n", cmd->examples);
 }
 
 static void print_commands(const struct command *const *table, size_t len, FILE *out)
 {
-    fprintf(out, "volley: a durable broadcaster for Nostr: post a signed event once, it reaches "
-                 "every relay\n\n"
+    fprintf(out, "volley: a durable broadcaster for Nostr: post once, it reaches every relay\n\n"
                  "usage: volley COMMAND [OPTIONS]\n\n");
-    for (size_t i = 0; i < len; i++)
-        fprintf(out, "  %-10s %s\n", table[i]->name, table[i]->summary);
+    for (size_t i = 0; i < len; i++) {
+        fprintf(out, "  %-10s ", table[i]->name);
+        print_wrapped(out, table[i]->summary, 13);
+    }
     fprintf(out, "\n'volley COMMAND --help' says more, with examples.\n");
 }
 
@@ -151,6 +152,8 @@ static int take_option(struct invocation *inv, char **words, int left)
             continue;
         if (row->value == NULL && word[len] == '=')
             return command_fail(inv, -1, "%s takes no value", row->name);
+        if (row->value != NULL && inv->given[i] != NULL)
+            return command_fail(inv, -1, "%s is given twice", row->name);
         if (word[len] == '=' || option_is_flag(row)) {
             inv->given[i] = word[len] == '=' ? word + len + 1 : "";
             return 1;
@@ -161,6 +164,47 @@ static int take_option(struct invocation *inv, char **words, int left)
         return 2;
     }
     return 0;
+}
+
+static int unknown_option(const struct invocation *inv, const char *word)
+{
+    const char *names[OPTIONS_MAX + 8], *near;
+    char name[64];
+    size_t len = 0;
+    for (size_t i = 0; i < inv->command->options_len; i++)
+        names[len++] = inv->command->options[i].name;
+    for (size_t i = 0; i < command_common_options_len; i++)
+        names[len++] = command_common_options[i].name;
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    near = value_nearest(name, names, len);
+    if (near != NULL)
+        return command_fail(inv, EXIT_USAGE, "unknown option '%s' (did you mean %s?)", name, near);
+    return command_fail(inv, EXIT_USAGE, "unknown option '%s'; 'volley %s --help' lists them", word,
+                        inv->command->name);
+}
+
+/* The first argument, where only certain words are known. */
+static int check_word(const struct invocation *inv)
+{
+    enum { WORDS_MAX = 8 };
+    char text[128], *save = NULL;
+    const char *words[WORDS_MAX], *given, *near;
+    size_t len = 0;
+    if (inv->command->words == NULL || inv->arguments_len == 0)
+        return 0;
+    given = inv->arguments[0];
+    (void)snprintf(text, sizeof text, "%s", inv->command->words);
+    for (char *w = strtok_r(text, " ", &save); w != NULL && len < WORDS_MAX;
+         w = strtok_r(NULL, " ", &save)) {
+        if (strcmp(w, given) == 0)
+            return 0;
+        words[len++] = w;
+    }
+    near = value_nearest(given, words, len);
+    if (near != NULL)
+        return command_fail(inv, EXIT_USAGE, "'%s' is not known (did you mean %s?)", given, near);
+    return command_fail(inv, EXIT_USAGE, "'%s' is not known; 'volley %s' takes: %s", given,
+                        inv->command->name, inv->command->words);
 }
 
 static int parse(struct invocation *inv, int argc, char **argv)
@@ -177,9 +221,7 @@ static int parse(struct invocation *inv, int argc, char **argv)
         if (took < 0)
             return EXIT_USAGE;
         if (option && took == 0)
-            return command_fail(inv, EXIT_USAGE,
-                                "unknown option '%s'; 'volley %s --help' lists them", argv[i],
-                                inv->command->name);
+            return unknown_option(inv, argv[i]);
         if (!option)
             inv->arguments[inv->arguments_len++] = argv[i];
         i += option ? took : 1;
@@ -191,7 +233,7 @@ static int parse(struct invocation *inv, int argc, char **argv)
     if (len > inv->command->arguments_max)
         return command_fail(inv, EXIT_USAGE, "one argument too many: '%s'",
                             inv->arguments[inv->command->arguments_max]);
-    return 0;
+    return check_word(inv);
 }
 
 /* A reader that has seen enough (… | head) is no failure and nothing to talk about; a full disk is.

@@ -7,7 +7,7 @@
 
 #define EXIT_USAGE 2 /* wrong usage or configuration */
 
-#define OPTIONS_MAX 12
+#define OPTIONS_MAX 20
 #define SETS_MAX    64
 
 struct option_row {
@@ -30,6 +30,7 @@ struct invocation;
 struct command {
     const char *name;
     const char *arguments; /* "ID", "" */
+    const char *words;     /* what the first argument may be, with spaces between; NULL: anything */
     const char *summary;   /* one line */
     const char *details;   /* what more there is to say, in sentences; NULL: nothing */
     const char *examples;  /* lines, each after two spaces */
@@ -48,7 +49,7 @@ struct invocation {
     const char *sets[SETS_MAX];
     size_t sets_len;
     const char *given[OPTIONS_MAX]; /* by the command's option rows: the value, or "" for a flag;
-                                       NULL: not given */
+                                       NULL: not given. A value is given once at most */
     char **arguments;
     int arguments_len;
     long parent; /* --child-of: the supervisor's process id; 0 */

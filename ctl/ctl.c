@@ -12,8 +12,16 @@ static void on_closed(void *arg)
 
 void ask_done(struct ask *a, enum err e, int status)
 {
+    const char *trouble = a->queue->trouble.text;
     a->status = status;
-    if (e == ERR_CLOSED || e == ERR_UNKNOWN || e == ERR_TIMEOUT)
+    if (e != ERR_NONE && trouble[0] != '\0')
+        a->status = command_fail(a->inv, 1, "%s", trouble);
+    else if (a->changes && (e == ERR_UNKNOWN || e == ERR_TIMEOUT))
+        a->status = command_fail(a->inv, 1,
+                                 "no answer from the queue at %s: it may have happened or not; "
+                                 "look, and say it again",
+                                 a->inv->config.queue.url);
+    else if (e == ERR_CLOSED || e == ERR_UNKNOWN || e == ERR_TIMEOUT)
         a->status = command_fail(
             a->inv, 1,
             "the queue at %s does not answer; is 'volley up' (or 'volley queue') running?",
@@ -31,6 +39,8 @@ int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct as
     if (uv_loop_init(&a->loop) != 0)
         die("cannot make an event loop");
     const struct queue_options o = {.url = inv->config.queue.url,
+                                    .keys_dir = inv->config.queue.keys_dir,
+                                    .quiet = true,
                                     .timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : 5000};
     enum err e = queue_open(&a->loop, &o, &a->queue, &p);
     if (e != ERR_NONE) {
@@ -42,6 +52,21 @@ int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct as
     uv_run(&a->loop, UV_RUN_DEFAULT);
     uv_loop_close(&a->loop);
     return a->status;
+}
+
+cJSON *number_or_null(bool known, double value)
+{
+    return known ? cJSON_CreateNumber(value) : cJSON_CreateNull();
+}
+
+cJSON *time_or_null(int64_t ms)
+{
+    return number_or_null(ms != 0, (double)(ms / 1000));
+}
+
+cJSON *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? cJSON_CreateString(text) : cJSON_CreateNull();
 }
 
 void print_json(cJSON *o, FILE *out)

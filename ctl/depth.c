@@ -3,6 +3,7 @@
 #include "common/config/value.h"
 #include "ctl/ctl.h"
 #include "ctl/depth_show.h"
+#include "ctl/relay_names.h"
 #include "ctl/screen.h"
 
 #include <inttypes.h>
@@ -154,6 +155,18 @@ static void after_first(struct depth_ask *a)
         end(a, ERR_NONE, 1); /* nobody reads any more */
 }
 
+static void say_unknown(struct depth_ask *a, const struct queue_depth *d)
+{
+    struct relay_names names = {0};
+    struct problem p;
+    for (size_t i = 0; i < d->lanes_len; i++)
+        if (!d->lanes[i].retired)
+            relay_names_add(&names, d->lanes[i].lane, false, &d->lanes[i].definition);
+    if (relay_names_find(&names, a->relay.text, &p) == NULL)
+        command_fail(a->ask.inv, EXIT_USAGE, "%s", p.text);
+    relay_names_fini(&names);
+}
+
 static void on_depth(void *arg, enum err e, const struct queue_depth *d)
 {
     struct depth_ask *a = arg;
@@ -170,8 +183,7 @@ static void on_depth(void *arg, enum err e, const struct queue_depth *d)
     }
     if (a->relay.text != NULL && depth_sum(d, &a->relay).relays == 0) {
         end(a, ERR_NONE, EXIT_USAGE);
-        command_fail(a->ask.inv, EXIT_USAGE,
-                     "no relay '%s' in the queue; 'volley depth' lists them", a->relay.text);
+        say_unknown(a, d);
         return;
     }
     if (!a->answered && a->watch_ms > 0 && !a->json && isatty(1)) {

@@ -29,16 +29,11 @@ struct depth_total depth_sum(const struct queue_depth *d, const struct relay_cho
 
 /* ---- JSON ---- */
 
-static cJSON *or_null(bool known, double value)
-{
-    return known ? cJSON_CreateNumber(value) : cJSON_CreateNull();
-}
-
 static void add_verdict(cJSON *o, const struct lane_status *l, int64_t now_ms)
 {
     int64_t since_ms;
     cJSON_AddStringToObject(o, "verdict", verdict_name(verdict_of(l, now_ms, &since_ms)));
-    cJSON_AddItemToObject(o, "verdict_since", or_null(since_ms != 0, (double)(since_ms / 1000)));
+    cJSON_AddItemToObject(o, "verdict_since", time_or_null(since_ms));
 }
 
 static void add_paths(cJSON *o, const struct lane_status *l)
@@ -54,10 +49,11 @@ static void add_paths(cJSON *o, const struct lane_status *l)
         cJSON_AddNumberToObject(path, "failures", (double)s->failures);
         double n = s->successes > 0 ? (double)s->successes * 1000.0 : 0;
         cJSON_AddItemToObject(path, "connect_ms",
-                              or_null(n > 0, (double)s->connect_us / (n > 0 ? n : 1)));
-        cJSON_AddItemToObject(path, "tls_ms", or_null(n > 0, (double)s->tls_us / (n > 0 ? n : 1)));
+                              number_or_null(n > 0, (double)s->connect_us / (n > 0 ? n : 1)));
+        cJSON_AddItemToObject(path, "tls_ms",
+                              number_or_null(n > 0, (double)s->tls_us / (n > 0 ? n : 1)));
         cJSON_AddItemToObject(path, "websocket_ms",
-                              or_null(n > 0, (double)s->websocket_us / (n > 0 ? n : 1)));
+                              number_or_null(n > 0, (double)s->websocket_us / (n > 0 ? n : 1)));
         cJSON_AddItemToArray(paths, path);
     }
 }
@@ -66,35 +62,29 @@ static void lane_json(const struct lane_status *l, int64_t now_ms, FILE *out)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "relay", l->definition.url);
-    cJSON_AddItemToObject(o, "name",
-                          l->definition.name[0] != '\0' ? cJSON_CreateString(l->definition.name)
-                                                        : cJSON_CreateNull());
+    cJSON_AddItemToObject(o, "name", text_or_null(l->definition.name));
     cJSON_AddNumberToObject(o, "depth", (double)l->depth);
     cJSON_AddNumberToObject(o, "in_flight", l->live.in_flight);
     cJSON_AddNumberToObject(o, "retrying", (double)l->retrying);
+    cJSON_AddNumberToObject(o, "asked", (double)l->asked);
     cJSON_AddNumberToObject(o, "delivered", (double)l->delivered);
     cJSON_AddNumberToObject(o, "failed", (double)l->failed);
     cJSON_AddNumberToObject(o, "skipped", (double)l->skipped);
     cJSON_AddNumberToObject(o, "expired", (double)l->expired);
-    cJSON_AddItemToObject(o, "oldest", or_null(l->oldest_ms != 0, (double)(l->oldest_ms / 1000)));
+    cJSON_AddItemToObject(o, "oldest", time_or_null(l->oldest_ms));
     cJSON_AddNumberToObject(o, "rate", l->live.rate_per_1000s / 1000.0);
     int64_t drain_ms = verdict_drain_ms(l);
-    cJSON_AddItemToObject(o, "drain_seconds", or_null(drain_ms >= 0, (double)(drain_ms / 1000)));
+    cJSON_AddItemToObject(o, "drain_seconds",
+                          number_or_null(drain_ms >= 0, (double)(drain_ms / 1000)));
     cJSON_AddStringToObject(o, "state", l->held ? "held" : lane_state_name(l->live.state));
-    cJSON_AddItemToObject(o, "since",
-                          or_null(l->live.since_ms != 0, (double)(l->live.since_ms / 1000)));
-    cJSON_AddItemToObject(o, "retry_at",
-                          or_null(l->live.retry_at_ms != 0, (double)(l->live.retry_at_ms / 1000)));
+    cJSON_AddItemToObject(o, "since", time_or_null(l->live.since_ms));
+    cJSON_AddItemToObject(o, "retry_at", time_or_null(l->live.retry_at_ms));
     enum family f = l->live.family != FAMILY_NONE ? l->live.family : l->learned.family;
     cJSON_AddItemToObject(
         o, "family", f != FAMILY_NONE ? cJSON_CreateString(family_name(f)) : cJSON_CreateNull());
     cJSON_AddStringToObject(o, "route", route_name(l->definition.route));
-    cJSON_AddItemToObject(o, "publisher",
-                          l->publisher[0] != '\0' ? cJSON_CreateString(l->publisher)
-                                                  : cJSON_CreateNull());
-    cJSON_AddItemToObject(o, "last_error",
-                          l->live.last_error[0] != '\0' ? cJSON_CreateString(l->live.last_error)
-                                                        : cJSON_CreateNull());
+    cJSON_AddItemToObject(o, "publisher", text_or_null(l->publisher));
+    cJSON_AddItemToObject(o, "last_error", text_or_null(l->live.last_error));
     cJSON_AddNumberToObject(o, "position", (double)l->position);
     add_verdict(o, l, now_ms);
     add_paths(o, l);
@@ -131,6 +121,7 @@ enum {
     C_DEPTH,
     C_FLIGHT,
     C_RETRY,
+    C_ASKED,
     C_FAILED,
     C_OLDEST,
     C_RATE,
@@ -147,6 +138,7 @@ static const struct table_column columns[C_COUNT] = {
     [C_DEPTH] = {.head = "DEPTH", .right = true},
     [C_FLIGHT] = {.head = "FLIGHT", .right = true, .drop = 2},
     [C_RETRY] = {.head = "RETRY", .right = true},
+    [C_ASKED] = {.head = "ASKED", .right = true, .drop = 6},
     [C_FAILED] = {.head = "FAILED", .right = true},
     [C_OLDEST] = {.head = "OLDEST", .right = true},
     [C_RATE] = {.head = "RATE", .right = true, .drop = 1},
@@ -188,6 +180,7 @@ static void fill(struct cells *cells, const struct lane_status *l, enum verdict 
     put(cells, C_DEPTH, short_count(l->depth, text));
     put(cells, C_FLIGHT, short_count(l->live.in_flight, text));
     put(cells, C_RETRY, short_count(l->retrying, text));
+    put(cells, C_ASKED, short_count(l->asked, text));
     put(cells, C_FAILED, short_count(l->failed, text));
     put(cells, C_OLDEST, short_duration(age_ms, text));
     put(cells, C_RATE, short_rate(l->live.rate_per_1000s, text));
@@ -265,11 +258,11 @@ static void total_line(const struct queue_depth *d, const struct depth_total *su
     char depth[16], failed[16], events[16], more[40] = "", text[256], line[256];
     if (hidden > 0)
         (void)snprintf(more, sizeof more, " (%zu not shown)", hidden);
-    (void)snprintf(text, sizeof text,
-                   "total: %s waiting at %zu relays%s, %s failed; %s events, %.1f of %.0f MiB",
-                   short_count(sum->depth, depth), sum->relays, more,
-                   short_count(sum->failed, failed), short_count(d->events, events),
-                   (double)d->bytes / 1048576.0, (double)d->max_bytes / 1048576.0);
+    (void)snprintf(
+        text, sizeof text, "total: %s waiting at %zu %s%s, %s failed; %s events, %.1f of %.0f MiB",
+        short_count(sum->depth, depth), sum->relays, sum->relays == 1 ? "relay" : "relays", more,
+        short_count(sum->failed, failed), short_count(d->events, events),
+        (double)d->bytes / 1048576.0, (double)d->max_bytes / 1048576.0);
     fprintf(out, "%s\n", text_cut(text, width > 0 ? width : sizeof text, line, sizeof line));
 }
 

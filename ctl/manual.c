@@ -194,8 +194,10 @@ static void put_option_cases(FILE *out, const struct command *const *table, size
     for (size_t i = 0; i < len; i++) {
         fprintf(out, "    %s) options=\"", table[i]->name);
         put_names(out, table[i]->options, table[i]->options_len);
-        bool files = strstr(table[i]->arguments, "FILE") != NULL;
-        fprintf(out, "\"; files=%s ;;\n", files ? "yes" : "");
+        bool files = strstr(table[i]->arguments, "FILE") != NULL ||
+                     strstr(table[i]->arguments, "DIR") != NULL;
+        fprintf(out, "\"; files=%s; words=\"%s\" ;;\n", files ? "yes" : "",
+                table[i]->words != NULL ? table[i]->words : "");
     }
 }
 
@@ -204,7 +206,8 @@ void completion_print(const struct command *const *table, size_t len, FILE *out)
     struct config_key_row key;
     fputs("# bash completion for volley; written by the program itself: volley --completion\n"
           "_volley() {\n"
-          "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} options files\n"
+          "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
+          "  local options files words\n"
           "  COMPREPLY=()\n"
           "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
           "    COMPREPLY=($(compgen -W \"--help --version",
@@ -227,7 +230,7 @@ void completion_print(const struct command *const *table, size_t len, FILE *out)
           out);
     put_names(out, command_common_options, command_common_options_len);
     fputs("\" -- \"$cur\")) ;;\n"
-          "    *) [ -n \"$files\" ] && COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+          "    *) COMPREPLY=($(compgen ${files:+-f} -W \"$words\" -- \"$cur\")) ;;\n"
           "  esac\n"
           "}\n"
           "complete -o filenames -F _volley volley\n",

@@ -8,9 +8,11 @@
 void table_init(struct table *t, const struct table_column *columns, size_t len)
 {
     *t = (struct table){.columns = columns, .columns_len = len};
+    for (size_t c = 0; c < len; c++)
+        t->widths[c] = text_width(columns[c].head);
 }
 
-void table_fini(struct table *t)
+static void free_rows(struct table *t)
 {
     for (size_t r = 0; r < t->rows_len; r++) {
         for (size_t c = 0; c < t->columns_len; c++)
@@ -18,7 +20,20 @@ void table_fini(struct table *t)
         free(t->rows[r].note);
     }
     free(t->rows);
+    t->rows = NULL;
+    t->rows_len = 0;
+}
+
+void table_fini(struct table *t)
+{
+    free_rows(t);
     *t = (struct table){0};
+}
+
+void table_clear(struct table *t)
+{
+    free_rows(t);
+    t->headless = true;
 }
 
 void table_add(struct table *t, const char *const *cells, const char *note, enum colour colour)
@@ -27,8 +42,12 @@ void table_add(struct table *t, const char *const *cells, const char *note, enum
         t->rows = mem_grow(t->rows, (t->rows_len == 0 ? 1 : 2 * t->rows_len) * sizeof *t->rows);
     struct table_row *row = &t->rows[t->rows_len++];
     *row = (struct table_row){.note = note != NULL ? mem_strdup(note) : NULL, .colour = colour};
-    for (size_t c = 0; c < t->columns_len; c++)
+    for (size_t c = 0; c < t->columns_len; c++) {
+        size_t width = text_width(cells[c]);
         row->cells[c] = mem_strdup(cells[c]);
+        if (width > t->widths[c])
+            t->widths[c] = width;
+    }
 }
 
 /* How wide each column is; 0: left out. */
@@ -69,16 +88,8 @@ static void shrink_first(const struct table *t, struct layout *l, size_t width, 
 static void lay_out(const struct table *t, size_t width, struct layout *l)
 {
     *l = (struct layout){0};
-    size_t first;
-    for (size_t c = 0; c < t->columns_len; c++) {
-        l->widths[c] = text_width(t->columns[c].head);
-        for (size_t r = 0; r < t->rows_len; r++) {
-            size_t w = text_width(t->rows[r].cells[c]);
-            if (w > l->widths[c])
-                l->widths[c] = w;
-        }
-    }
-    first = l->widths[0];
+    memcpy(l->widths, t->widths, sizeof l->widths);
+    size_t first = l->widths[0];
     if (width == 0)
         return;
     shrink_first(t, l, width, TABLE_FIRST_MIN);
@@ -138,9 +149,10 @@ static void print_note(const char *note, size_t width, FILE *out)
 size_t table_print(const struct table *t, const struct table_look *look, FILE *out)
 {
     struct layout l;
-    size_t lines = 1, r = 0;
+    size_t lines = t->headless ? 0 : 1, r = 0;
     lay_out(t, look->width, &l);
-    print_row(t, &l, NULL, look->colours, out);
+    if (!t->headless)
+        print_row(t, &l, NULL, look->colours, out);
     for (; r < t->rows_len; r++) {
         const struct table_row *row = &t->rows[r];
         lines += row->note != NULL ? 2 : 1;

@@ -33,11 +33,15 @@ struct table {
     size_t columns_len;
     struct table_row *rows; /* owned */
     size_t rows_len;
+    size_t widths[TABLE_COLUMNS_MAX]; /* that all rows so far needed */
+    bool headless;                    /* its head was printed already */
 };
 
 /* `columns` must outlive the table; at most TABLE_COLUMNS_MAX. */
 void table_init(struct table *t, const struct table_column *columns, size_t len);
 void table_fini(struct table *t);
+/* Drops the rows, for a next page: it goes on without a head, its columns at least as wide. */
+void table_clear(struct table *t);
 /* Copies. All clean text (clean_text); `note` may be NULL. */
 void table_add(struct table *t, const char *const *cells, const char *note, enum colour colour);
 

@@ -57,9 +57,12 @@ static enum verdict judge(const struct lane_status *l, int64_t now_ms)
 enum verdict verdict_of(const struct lane_status *l, int64_t now_ms, int64_t *since_ms)
 {
     enum verdict v = judge(l, now_ms);
-    bool holds = v == VERDICT_FINE || (v == VERDICT_HELD && l->live.state == LANE_HELD);
+    bool holds = v == VERDICT_FINE || v == VERDICT_UNLEASED ||
+                 (v == VERDICT_HELD && l->live.state == LANE_HELD);
     *since_ms = 0;
-    if (v == VERDICT_STALLED || v == VERDICT_BEHIND)
+    if (v == VERDICT_STALLED && l->live.delivered_ms > l->oldest_ms)
+        *since_ms = l->live.delivered_ms; /* what is older waits for its retry; others passed it */
+    else if (v == VERDICT_STALLED || v == VERDICT_BEHIND)
         *since_ms = l->oldest_ms;
     else if (holds)
         *since_ms = l->live.since_ms;

@@ -27,9 +27,9 @@ enum verdict {
 };
 const char *verdict_name(enum verdict v); /* "fine" "falling behind" … */
 
-/* `now_ms` is the queue's clock (struct queue_depth). `*since_ms`: stalled and falling behind: when
- * the oldest that waits was accepted; fine and held: since when the lane's state holds; 0 when
- * unknown. */
+/* `now_ms` is the queue's clock (struct queue_depth). `*since_ms`: falling behind: when the oldest
+ * that waits was accepted; stalled: the same, or when something was last delivered if that is
+ * later; fine, held and unleased: since when the lane's state holds; 0 when unknown. */
 enum verdict verdict_of(const struct lane_status *l, int64_t now_ms, int64_t *since_ms);
 
 /* Milliseconds until nothing waits, at the rate of the last ten seconds, or of the relay's limit

@@ -44,8 +44,12 @@ static void conclude(struct ingest *i, const char *why)
 {
     struct health *h = &i->health;
 
-    if (why[0] == '\0' && h->appended == ERR_NO_SPACE && i->now_ms - h->appended_ms < APPENDED_MS)
-        why = "the queue's disk is full";
+    if (why[0] == '\0' && i->now_ms - h->appended_ms < APPENDED_MS) {
+        if (h->appended == ERR_NO_SPACE)
+            why = "the queue's disk is full";
+        else if (h->appended == ERR_FULL)
+            why = "the queue is full";
+    }
     (void)snprintf(h->why, sizeof h->why, "%s", why);
     h->known = true;
     h->known_ms = i->now_ms;

@@ -32,7 +32,8 @@ const char *health_judge(enum err e, const struct queue_depth *d);
 
 /* True: the answer is in health.why. False: the connection was suspended and will be resumed. */
 bool health_ask(struct ingest *i, struct listener *l, struct MHD_Connection *c);
-/* An append ended so: tells of a full disk, which no depth shows. */
+/* An append ended so: tells of a full disk, which no depth shows, and of a queue too full for it.
+ */
 void health_appended(struct ingest *i, enum err e);
 /* Answers those who have waited too long; when draining, everybody. */
 void health_tick(struct ingest *i);

@@ -190,29 +190,37 @@ static void init_loop(struct ingest *i)
         (void)uv_timer_start(&i->tick, on_tick, i->limits.tick_ms, i->limits.tick_ms);
 }
 
-static struct ingest *service_init(uv_loop_t *loop, struct queue *q,
-                                   const struct ingest_options *given,
-                                   const struct ingest_limits *l)
+/* What can change while it runs. */
+static void take_rules(struct ingest *i, const struct ingest_options *given)
 {
-    struct ingest *i = mem_zero(1, sizeof *i);
     struct ingest_options o = *given;
 
     if (o.max_event == 0)
         o.max_event = MAX_EVENT_DEFAULT;
-    i->loop = loop;
-    i->queue = q;
-    i->limits = *l;
     i->max_event = o.max_event;
-    i->max_connections = o.max_connections > 0 ? o.max_connections : MAX_CONNECTIONS_DEFAULT;
     i->max_per_ip = o.max_per_ip > 0 ? o.max_per_ip : MAX_PER_IP_DEFAULT;
     i->guarded = o.allow_len == 0 && !o.open;
+    free(i->info);
     i->info = info_new(&o, service_message_max(o.max_event));
-    i->now_ms = clock_boot_ms();
-    i->now_s = clock_wall_s();
+    policy_fini(&i->policy);
     policy_init(&i->policy, o.allow_pubkeys, o.allow_len);
     i->policy.min_pow = o.min_pow;
     i->policy.past_s = o.created_at_past_s;
     i->policy.future_s = o.created_at_future_s;
+}
+
+static struct ingest *service_init(uv_loop_t *loop, struct queue *q, const struct ingest_options *o,
+                                   const struct ingest_limits *l)
+{
+    struct ingest *i = mem_zero(1, sizeof *i);
+
+    i->loop = loop;
+    i->queue = q;
+    i->limits = *l;
+    i->max_connections = o->max_connections > 0 ? o->max_connections : MAX_CONNECTIONS_DEFAULT;
+    i->now_ms = clock_boot_ms();
+    i->now_s = clock_wall_s();
+    take_rules(i, o);
     recent_init(&i->recent);
     buf_init(&i->reply, REPLY_LEN_MAX);
     i->verify = verify_new(loop);
@@ -241,6 +249,16 @@ enum err ingest_new(uv_loop_t *loop, struct queue *q, const struct ingest_option
     struct ingest_limits limits = ingest_limits_default();
 
     return service_new(loop, q, o, &limits, out, p);
+}
+
+enum err ingest_reload(struct ingest *i, const struct ingest_options *o, struct problem *p)
+{
+    union address addresses[LISTEN_MAX];
+    enum err e = check_options(o, addresses, p);
+
+    if (e == ERR_NONE && i->drain == DRAIN_NO)
+        take_rules(i, o);
+    return e;
 }
 
 uint16_t ingest_port(const struct ingest *i, size_t n)

@@ -27,6 +27,12 @@ MUST_USE enum err ingest_new(uv_loop_t *loop, struct queue *q, const struct inge
                              struct ingest **out, struct problem *p);
 /* The port of the n-th listener (for port 0). */
 uint16_t ingest_port(const struct ingest *i, size_t n);
+/* Other rules from now on: whose events, which kinds of events, max_event, max_per_ip. `o->listen`
+ * says where it listens already, max_connections stays. Clients that are connected stay, and keep
+ * the longest message they came with. ERR_INVALID: allow_pubkeys would be empty on an address that
+ * is not loopback, without `open`; then nothing has changed. */
+MUST_USE enum err ingest_reload(struct ingest *i, const struct ingest_options *o,
+                                struct problem *p);
 /* Takes nothing new, answers what is under way (at most `patience_ms`), closes with 1001, frees;
  * `fn` last. */
 void ingest_drain(struct ingest *i, uint64_t patience_ms, void (*fn)(void *arg), void *arg);

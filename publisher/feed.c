@@ -59,6 +59,7 @@ struct feed {
     struct feed_options o;
     uint64_t head, tail_next; /* tail_next: the position the tail must bring next; 0: unknown */
     uint64_t leased;          /* the head in the last lease reply */
+    uint64_t lease_news;      /* as the last beat told */
     uint64_t gen, turn;
     struct entry *by_pos, *hot, *cold;
     size_t hot_bytes, cold_bytes;
@@ -394,8 +395,12 @@ static void take_head(struct feed *f, uint64_t head)
 
 static void on_head(void *arg, uint64_t head, uint64_t news)
 {
-    (void)news;
-    take_head(arg, head);
+    struct feed *f = arg;
+    take_head(f, head);
+    if (news == f->lease_news)
+        return;
+    f->lease_news = news;
+    f->o.on_lease_news(f->o.arg);
 }
 
 /* ---- the public face ---- */

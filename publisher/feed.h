@@ -16,6 +16,7 @@ struct feed_options {
     void (*on_news)(void *arg); /* head grew, or something that was asked for is there; at most once
                                    a loop turn. What was asked for should be taken at once: it may
                                    not be kept beyond */
+    void (*on_lease_news)(void *arg); /* a beat told that a lease call may bring something new */
     void *arg;
 };
 /* Starts to follow `q`, which stays the caller's and has no other follower. */

@@ -252,9 +252,9 @@ void lane_set_clock(struct lane *l, int64_t wall_offset_ms)
     l->wall_offset_ms = wall_offset_ms;
 }
 
-void lane_set_auth(struct lane *l, bool can_auth)
+void lane_set_limits(struct lane *l, const struct lane_limits *limits)
 {
-    l->limits.can_auth = can_auth;
+    l->limits = *limits;
 }
 
 uint64_t lane_epoch(const struct lane *l)
@@ -267,18 +267,17 @@ const struct definition *lane_definition(const struct lane *l)
     return &l->definition;
 }
 
+const struct definition *lane_newest(const struct lane *l)
+{
+    return l->next_definition != NULL ? l->next_definition : &l->definition;
+}
+
 bool lane_admitted(const struct lane *l, uint64_t pos)
 {
     if (pos >= l->next)
         return false;
     const struct item *it = items_find((struct lane *)(uintptr_t)l, pos);
     return it == NULL || (it->flags & ITEM_REQUEST) == 0;
-}
-
-uint64_t lane_lowest(const struct lane *l)
-{
-    const struct item *it = items_begin(l);
-    return it != NULL ? it->pos : l->next;
 }
 
 void lane_live_state(const struct lane *l, uint64_t now_ms, struct lane_live *out)
@@ -295,6 +294,8 @@ void lane_live_state(const struct lane *l, uint64_t now_ms, struct lane_live *ou
     out->family = l->link == LINK_UP ? l->family : FAMILY_NONE;
     if (out->state == LANE_BACKOFF)
         out->retry_at_ms = (int64_t)retry_ms + l->wall_offset_ms;
+    if (l->delivered_ms != 0)
+        out->delivered_ms = (int64_t)l->delivered_ms + l->wall_offset_ms;
     out->rate_per_1000s = window_pace(l, now_ms);
     for (size_t i = 0; i < sizeof out->last_error; i++)
         out->last_error[i] = l->last_error[i];

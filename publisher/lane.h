@@ -40,8 +40,8 @@ struct lane *lane_new(const struct lane_grant *g, const struct lane_limits *l, u
 void lane_free(struct lane *l);
 /* The queue's clock was looked at again (each lease reply tells it). */
 void lane_set_clock(struct lane *l, int64_t wall_offset_ms);
-/* A key for AUTH came with a changed definition, or went. */
-void lane_set_auth(struct lane *l, bool can_auth);
+/* Other limits from now on; waits that have begun stay as long as they are. */
+void lane_set_limits(struct lane *l, const struct lane_limits *limits);
 
 /* ---- what it wants ---- */
 enum want_kind {
@@ -116,6 +116,7 @@ bool lane_commit_end(struct lane *l, const struct lane_committed *r);
 /* ---- looking at it ---- */
 uint64_t lane_epoch(const struct lane *l);
 const struct definition *lane_definition(const struct lane *l); /* in force for the next position */
+const struct definition *lane_newest(const struct lane *l); /* also one that waits for a commit */
 /* Whether `pos` was let through by the definition that held when it was first taken up: what
  * route_event must know, because exceptions keep theirs when the definition changes. */
 bool lane_admitted(const struct lane *l, uint64_t pos);
@@ -124,7 +125,5 @@ void lane_count_path(struct lane *l, const struct path_stat *delta,
                      uint64_t now_ms); /* adds to the paths of the next commit; IPv6 failures and
                                           demotion are learned here */
 bool lane_ipv4_first(const struct lane *l, uint64_t now_ms);
-/* The lowest position it still needs from the log: what the feed must keep or read. */
-uint64_t lane_lowest(const struct lane *l);
 
 #endif

@@ -49,6 +49,7 @@ void settle_quietly(struct lane *l, struct item *it)
 static void delivered(struct lane *l, struct item *it, uint64_t now_ms)
 {
     l->delivered++;
+    l->delivered_ms = now_ms;
     window_ok(l, now_ms);
     poison_delivered(l);
     poison_progress(l);

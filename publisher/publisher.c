@@ -5,73 +5,116 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct publisher {
-    struct publisher_options o; /* points to the copies below */
+/* Options with what they point to. */
+struct settings {
+    struct publisher_options o;
     struct definition *relays;
     struct socks_ports socks;
     char *auth_key_file, *ca_file;
-    struct dialer *dialer;
     struct keys *keys;
+};
+
+struct publisher {
+    struct settings *now;
+    struct dialer *dialer;
     struct worker *worker;
     void (*drained)(void *arg);
     void *drained_arg;
 };
 
-static void copy_options(struct publisher *p, const struct publisher_options *o)
+static void copy_options(struct settings *s, const struct publisher_options *o)
 {
-    p->o = *o;
-    p->relays = mem_zero(o->relays_len + 1, sizeof *p->relays);
+    s->o = *o;
+    s->relays = mem_zero(o->relays_len + 1, sizeof *s->relays);
     if (o->relays_len > 0)
-        memcpy(p->relays, o->relays, o->relays_len * sizeof *p->relays);
-    p->o.relays = p->relays;
+        memcpy(s->relays, o->relays, o->relays_len * sizeof *s->relays);
+    s->o.relays = s->relays;
     if (o->socks != NULL) {
-        p->socks = *o->socks;
-        p->o.socks = &p->socks;
+        s->socks = *o->socks;
+        s->o.socks = &s->socks;
     }
-    p->auth_key_file = mem_strdup(o->auth_key_file != NULL ? o->auth_key_file : "");
-    p->o.auth_key_file = p->auth_key_file;
-    p->ca_file = o->ca_file != NULL ? mem_strdup(o->ca_file) : NULL;
-    p->o.ca_file = p->ca_file;
+    s->auth_key_file = mem_strdup(o->auth_key_file != NULL ? o->auth_key_file : "");
+    s->o.auth_key_file = s->auth_key_file;
+    s->ca_file = o->ca_file != NULL ? mem_strdup(o->ca_file) : NULL;
+    s->o.ca_file = s->ca_file;
 }
 
 /* Every key that the options name is there and is one: told now rather than when a relay asks. */
-static enum err check_keys(const struct publisher *p, struct problem *why)
+static enum err check_keys(const struct settings *s, struct problem *why)
 {
     const uint8_t *secret;
     enum err e = ERR_NONE;
-    if (p->auth_key_file[0] != '\0')
-        e = keys_get(p->keys, p->auth_key_file, &secret, why);
-    for (size_t i = 0; i < p->o.relays_len && e == ERR_NONE; i++)
-        if (p->relays[i].auth_key_file[0] != '\0')
-            e = keys_get(p->keys, p->relays[i].auth_key_file, &secret, why);
+    if (s->auth_key_file[0] != '\0')
+        e = keys_get(s->keys, s->auth_key_file, &secret, why);
+    for (size_t i = 0; i < s->o.relays_len && e == ERR_NONE; i++)
+        if (s->relays[i].auth_key_file[0] != '\0')
+            e = keys_get(s->keys, s->relays[i].auth_key_file, &secret, why);
+    return e;
+}
+
+static void settings_free(struct settings *s)
+{
+    keys_free(s->keys);
+    free(s->relays);
+    free(s->auth_key_file);
+    free(s->ca_file);
+    free(s);
+}
+
+static enum err settings_new(const struct publisher_options *o, struct settings **out,
+                             struct problem *why)
+{
+    struct settings *s = mem_zero(1, sizeof *s);
+    copy_options(s, o);
+    s->keys = keys_new(o->keys_may_be_readable);
+    enum err e = check_keys(s, why);
+    if (e != ERR_NONE)
+        settings_free(s);
+    else
+        *out = s;
     return e;
 }
 
 static void free_all(struct publisher *p)
 {
-    keys_free(p->keys);
-    free(p->relays);
-    free(p->auth_key_file);
-    free(p->ca_file);
+    settings_free(p->now);
     free(p);
 }
 
 enum err publisher_new(uv_loop_t *loop, struct queue *q, const struct publisher_options *o,
                        struct publisher **out, struct problem *why)
 {
+    struct settings *s;
+    enum err e = settings_new(o, &s, why);
+    if (e != ERR_NONE)
+        return e;
     struct publisher *p = mem_zero(1, sizeof *p);
-    copy_options(p, o);
-    p->keys = keys_new(o->keys_may_be_readable);
-    const struct dialer_options d = {.ca_file = p->ca_file, .user_agent = "volley/" VERSION};
-    enum err e = check_keys(p, why);
-    if (e == ERR_NONE)
-        e = dialer_new(loop, &d, &p->dialer, why);
+    p->now = s;
+    const struct dialer_options d = {.ca_file = s->ca_file, .user_agent = "volley/" VERSION};
+    e = dialer_new(loop, &d, &p->dialer, why);
     if (e != ERR_NONE) {
         free_all(p);
         return e;
     }
-    p->worker = worker_new(loop, q, &p->o, p->dialer, p->keys);
+    p->worker = worker_new(loop, q, &s->o, p->dialer, s->keys);
     *out = p;
+    return ERR_NONE;
+}
+
+enum err publisher_reload(struct publisher *p, const struct publisher_options *o,
+                          struct problem *why)
+{
+    struct settings *s;
+    struct publisher_options next = *o;
+    next.socks = p->now->o.socks;
+    next.ca_file = p->now->o.ca_file;
+    next.cache_max = p->now->o.cache_max;
+    enum err e = settings_new(&next, &s, why);
+    if (e != ERR_NONE)
+        return e;
+    worker_reload(p->worker, &s->o, s->keys);
+    settings_free(p->now);
+    p->now = s;
     return ERR_NONE;
 }
 

@@ -9,10 +9,10 @@ struct publisher;
 
 /* All of it is copied. */
 struct publisher_options {
-    const struct definition
-        *relays;       /* put in force at start (queue define), retried until the queue is there */
-    size_t relays_len; /* 0: the queue keeps the list it has */
-    uint32_t routes;   /* bits: which routes it serves */
+    const struct definition *relays; /* put in force at start (queue define), retried until the
+                                        queue is there; a list that was replaced since is not */
+    size_t relays_len;               /* 0: the queue keeps the list it has */
+    uint32_t routes;                 /* bits: which routes it serves */
     struct lane_limits limits; /* defaults; window and rate of a definition lower them. can_auth and
                                   demote_… are filled in from the below */
     uint32_t race_delay_ms;    /* 0: auto (300 direct, learned over Tor later; 300 until then) */
@@ -31,6 +31,13 @@ struct publisher_options {
  * options; `p` says which. */
 MUST_USE enum err publisher_new(uv_loop_t *loop, struct queue *q, const struct publisher_options *o,
                                 struct publisher **out, struct problem *p);
+/* Other options from now on, as the configuration says now: the relay list (put in force when it is
+ * another than before, even one that was in force long ago), which routes it serves, keys (the
+ * files are read again), limits (of lanes it holds, too; waits that have begun stay), timeouts.
+ * `socks`, `ca_file` and `cache_max` stay as they were. No link is closed for it. Errors as
+ * publisher_new's; then nothing has changed. */
+MUST_USE enum err publisher_reload(struct publisher *p, const struct publisher_options *o,
+                                   struct problem *why);
 /* Stops leasing, settles what is in flight within ok_timeout, commits, gives its lanes back, frees;
  * `fn` last. When the queue is out of reach it is given up a few seconds later. */
 void publisher_drain(struct publisher *p, void (*fn)(void *arg), void *arg);

@@ -18,11 +18,15 @@
 
 static void on_soon(uv_idle_t *h);
 static void on_wants(uv_timer_t *t);
-static void finish(struct worker *w);
 
 int64_t worker_wall_ms(const struct worker *w, uint64_t now_ms)
 {
     return (int64_t)now_ms + w->wall_offset_ms;
+}
+
+int64_t worker_judge_ms(const struct worker *w, uint64_t now_ms)
+{
+    return (int64_t)now_ms + w->judge_offset_ms;
 }
 
 void worker_wake(struct holding *h)
@@ -152,6 +156,11 @@ static void on_news(void *arg)
     turn(w);
 }
 
+static void on_lease_news(void *arg)
+{
+    worker_lease_soon(arg);
+}
+
 /* ---- beginning and end ---- */
 
 static void name_worker(struct worker *w)
@@ -190,7 +199,8 @@ struct worker *worker_new(uv_loop_t *loop, struct queue *q, const struct publish
     init_timer(w, &w->commit_timer);
     init_timer(w, &w->term_timer);
     init_timer(w, &w->drain_timer);
-    const struct feed_options fo = {.cache_max = o->cache_max, .on_news = on_news, .arg = w};
+    const struct feed_options fo = {
+        .cache_max = o->cache_max, .on_news = on_news, .on_lease_news = on_lease_news, .arg = w};
     w->feed = feed_new(loop, q, &fo);
     worker_define(w);
     return w;
@@ -201,7 +211,7 @@ static void on_drain_timer(uv_timer_t *t)
     struct worker *w = t->data;
     LOG(LOG_WARN, "publisher left without giving back all",
         LOG_I("lanes", HASH_COUNT(w->holdings)));
-    finish(w);
+    worker_finish(w);
 }
 
 void worker_drain(struct worker *w, void (*fn)(void *arg), void *arg)
@@ -222,10 +232,10 @@ void worker_drain(struct worker *w, void (*fn)(void *arg), void *arg)
 void worker_check_left(struct worker *w)
 {
     if (w->leaving && w->left && w->holdings == NULL)
-        finish(w);
+        worker_finish(w);
 }
 
-static void let_go(struct worker_call **call)
+void worker_let_go(struct worker_call **call)
 {
     if (*call != NULL)
         (*call)->worker = NULL;
@@ -255,16 +265,16 @@ static void on_closed(uv_handle_t *h)
         gone(w);
 }
 
-static void finish(struct worker *w)
+void worker_finish(struct worker *w)
 {
     if (uv_is_closing((uv_handle_t *)&w->soon))
         return;
     struct holding *h, *next;
     HASH_ITER(hh, w->holdings, h, next)
     worker_drop(h);
-    let_go(&w->defining);
-    let_go(&w->leasing);
-    let_go(&w->committing);
+    worker_let_go(&w->defining);
+    worker_let_go(&w->leasing);
+    worker_let_go(&w->committing);
     w->handles++;
     feed_free(w->feed, on_feed_freed, w);
     uv_close((uv_handle_t *)&w->soon, on_closed);

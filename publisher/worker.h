@@ -2,7 +2,8 @@
  *
  *   worker.c         the lanes held, a turn: what each wants, timers, beginning and end
  *   worker_relay.c   a lane's relay: connecting, sending, answers
- *   worker_lease.c   definitions, renewals, grants, giving back
+ *   worker_lease.c   renewals, grants, giving back
+ *   worker_settings.c  the relay list, limits and keys, also when they change
  *   worker_commit.c  commits of all changed lanes
  *
  * Everything that happens to a lane only marks it (worker_wake); the turn that follows asks it what
@@ -32,15 +33,16 @@ struct holding {
     struct lane *lane;
     struct relay *relay; /* NULL: neither connecting nor connected */
     bool open;
-    enum route route;                            /* the link's */
-    const uint8_t *secret;                       /* for AUTH; NULL: none. The keys' */
-    struct flight *flights;                      /* by id, oldest first */
-    uint64_t strays;                             /* OKs for what was never sent */
-    uint64_t newer;                              /* a version that was asked for; 0: none */
-    bool newer_known, newer_goes;                /* it came; and may be delivered */
-    uint64_t at_ms;                              /* look again then; 0: not by itself */
-    bool ready, changed;                         /* is in the list */
-    bool giving;                                 /* the last lease call gave it back */
+    enum route route;             /* the link's */
+    const uint8_t *secret;        /* for AUTH; NULL: none. The keys' */
+    struct flight *flights;       /* by id, oldest first */
+    uint64_t strays;              /* OKs for what was never sent */
+    uint64_t newer;               /* a version that was asked for; 0: none */
+    bool newer_known, newer_goes; /* it came; and may be delivered */
+    uint64_t at_ms;               /* look again then; 0: not by itself */
+    bool ready, changed;          /* is in the list */
+    bool giving;                  /* the last lease call gave it back */
+    bool more; /* the queue has more requests than it handed over: ask when these are taken up */
     struct holding *prev, *next;                 /* ready */
     struct holding *changed_prev, *changed_next; /* changed */
     UT_hash_handle hh;
@@ -67,10 +69,15 @@ struct worker {
     struct holding *ready, *changed;
 
     /* the lease */
-    uint64_t term_end_ms;   /* of all lanes, on the boot clock */
-    int64_t wall_offset_ms; /* the queue's wall clock minus our boot clock */
-    bool queue_away;        /* the last call failed */
-    bool leaving, left;     /* draining; and the queue was told */
+    uint64_t term_end_ms;    /* of all lanes, on the boot clock */
+    int64_t wall_offset_ms;  /* the queue's wall clock minus our boot clock */
+    int64_t judge_offset_ms; /* the same, but slow to believe a jump; see worker_judge_ms */
+    uint64_t jumped_ms;      /* when it last jumped; 0 never */
+    bool clock_known;
+    bool queue_away;    /* the last call failed */
+    uint64_t leased_ms; /* when the last call was sent */
+    bool leaving, left; /* draining; and the queue was told */
+    bool force;         /* the relay list changed while we ran: it is meant */
     struct worker_call *defining, *leasing;
 
     /* the commit */
@@ -102,8 +109,15 @@ void worker_wake_all(struct worker *w);
 void worker_drop(struct holding *h);
 /* While draining: is there nothing left to do? */
 void worker_check_left(struct worker *w);
+/* Ends it, with what it holds. */
+void worker_finish(struct worker *w);
+/* A call under way is not ours any more: its answer goes nowhere. */
+void worker_let_go(struct worker_call **call);
 /* The queue's wall clock. */
 int64_t worker_wall_ms(const struct worker *w, uint64_t now_ms);
+/* The same, to judge events by their own times: for an hour after that clock jumped, the earlier of
+ * what it was and what it is, so that no event is skipped because a clock was set. */
+int64_t worker_judge_ms(const struct worker *w, uint64_t now_ms);
 
 /* ---- worker_relay.c ---- */
 /* What the want asks for. False: it stands, or the lane wants nothing; enough for this turn. */
@@ -114,10 +128,22 @@ bool worker_hang_up(struct holding *h, uint64_t now_ms);
 /* Closes the link, if there is one; forgets what is in flight. The lane is not told. */
 void worker_unlink(struct holding *h);
 
-/* ---- worker_lease.c ---- */
+/* ---- worker_settings.c ---- */
 void worker_define(struct worker *w);
+/* The key for AUTH at this relay, or NULL; the keys'. */
+const uint8_t *worker_secret(struct worker *w, const struct definition *d);
+struct lane_limits worker_limits(const struct holding *h);
+/* Key and limits as they are now, for a lane that is held. */
+void worker_apply_settings(struct holding *h);
+/* Other options and keys from now on, the caller's as those before, which are not looked at any
+ * more. */
+void worker_reload(struct worker *w, const struct publisher_options *o, struct keys *keys);
+
+/* ---- worker_lease.c ---- */
 /* Calls at the latest in so many ms. */
 void worker_lease_within(struct worker *w, uint64_t ms);
+/* A call may bring something new: soon, but not one after the other. */
+void worker_lease_soon(struct worker *w);
 /* Whether bytes may be written to relays: long enough before the term ends, by a fresh look at the
  * clock. `arg` is the worker. */
 bool worker_may_write(void *arg);

@@ -64,6 +64,10 @@ static void end_lane(struct holding *h, const struct lane_committed *r, uint64_t
         return;
     }
     follow_route(h, now_ms);
+    if (r != NULL && h->more) {
+        h->more = false; /* the reply tells anew */
+        worker_lease_soon(h->worker);
+    }
     worker_note_change(h);
     worker_wake(h);
 }
@@ -82,11 +86,16 @@ static void on_commit(void *arg, enum err e, const struct lane_committed *lanes,
     worker_saw_queue(w, e);
     if (!answered)
         w->commit_at_ms = now_ms + COMMIT_AGAIN_MS;
-    size_t n = w->committed_len;
+    size_t n = w->committed_len, refused = 0;
     w->committed_len = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (w->committed[i] != NULL)
             end_lane(w->committed[i], answered ? &lanes[i] : NULL, now_ms);
+        else
+            refused += answered && lanes[i].status == COMMIT_STALE;
+    }
+    if (refused > 0)
+        LOG(LOG_WARN, "commit refused, others hold the lanes now", LOG_I("lanes", refused));
     worker_commit(w, now_ms);
 }
 

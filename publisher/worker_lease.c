@@ -1,4 +1,4 @@
-/* Definitions and leases.
+/* Leases.
  *
  * The holder counts its term from the moment it sent the call that the queue answered, on the boot
  * clock: the queue can only have counted from later. What is written to a relay is asked for at
@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFINE_AGAIN_MS   1000u
-#define DEFINE_REFUSED_MS 10000u
-#define LEASE_AGAIN_MS    500u /* after a call that failed */
-#define LEASE_HURRY_MS    20u  /* when another is under way */
+#define LEASE_AGAIN_MS 500u  /* after a call that failed */
+#define LEASE_HURRY_MS 20u   /* when another is under way */
+#define JUMP_MS        10000 /* the queue's clock moved so much against ours: it was set */
+#define JUMP_DOUBT_MS  3600000u
+#define NEWS_WAIT_MS   20u /* news come in groups */
+#define NEWS_PAUSE_MS  80u /* between two calls that news ask for */
 
 static void on_lease_timer(uv_timer_t *t);
-static void on_define_timer(uv_timer_t *t);
 
 bool worker_may_write(void *arg)
 {
@@ -25,75 +26,7 @@ bool worker_may_write(void *arg)
     return clock_boot_ms() + LEASE_MARGIN_MS < w->term_end_ms;
 }
 
-/* ---- definitions ---- */
-
-static void on_define(void *arg, enum err e, const struct define_result *r, const char *why)
-{
-    struct worker_call *call = arg;
-    struct worker *w = call->worker;
-    free(call);
-    if (w == NULL)
-        return;
-    w->defining = NULL;
-    worker_saw_queue(w, e);
-    if (e == ERR_CLOSED || e == ERR_UNKNOWN) {
-        uv_timer_start(&w->define_timer, on_define_timer, DEFINE_AGAIN_MS, 0);
-        return;
-    }
-    if (e == ERR_NONE) {
-        LOG(LOG_INFO, "relay list in force", LOG_I("added", r->added), LOG_I("changed", r->changed),
-            LOG_I("retired", r->retired), LOG_I("unchanged", r->unchanged));
-    } else {
-        LOG(LOG_ERROR, "relay list refused by the queue", LOG_S("error", err_name(e)),
-            LOG_S("reason", why != NULL ? why : ""));
-        uv_timer_start(&w->define_timer, on_define_timer, DEFINE_REFUSED_MS, 0);
-    }
-    worker_lease_within(w, 0);
-}
-
-void worker_define(struct worker *w)
-{
-    if (w->o.relays_len == 0) {
-        worker_lease_within(w, 0);
-        return;
-    }
-    struct worker_call *call = mem_zero(1, sizeof *call);
-    call->worker = w;
-    w->defining = call;
-    struct define_call c = {.defs = w->o.relays, .len = w->o.relays_len};
-    memcpy(c.by, w->name, sizeof c.by);
-    w->q->ops->define(w->q, &c, on_define, call);
-}
-
-static void on_define_timer(uv_timer_t *t)
-{
-    worker_define(t->data);
-}
-
 /* ---- grants ---- */
-
-static struct lane_limits limits_for(const struct worker *w, bool can_auth)
-{
-    struct lane_limits l = w->o.limits;
-    l.demote_after = w->o.demote_after;
-    l.demote_for_ms = w->o.demote_for_ms;
-    l.can_auth = can_auth;
-    return l;
-}
-
-/* The key a relay's definition names, or the publisher's. A bad one is told, and the lane goes on
- * without. */
-static const uint8_t *secret_for(struct worker *w, const struct definition *d)
-{
-    const char *path = d->auth_key_file[0] != '\0' ? d->auth_key_file : w->o.auth_key_file;
-    const uint8_t *secret = NULL;
-    struct problem p = {0};
-    if (path == NULL || path[0] == '\0')
-        return NULL;
-    if (keys_get(w->keys, path, &secret, &p) != ERR_NONE)
-        LOG(LOG_ERROR, "no AUTH key", LOG_S("relay", d->url), LOG_S("reason", p.text));
-    return secret;
-}
 
 static struct holding *find(const struct worker *w, uint32_t number)
 {
@@ -111,10 +44,12 @@ static void take_grant(struct worker *w, const struct lane_grant *g, uint64_t no
     h->worker = w;
     h->number = g->lane;
     /* The key belongs to the link, not to positions: the newest definition's at once. */
-    h->secret = secret_for(w, g->next_version > g->definition_version ? &g->next : &g->definition);
-    const struct lane_limits l = limits_for(w, h->secret != NULL);
+    h->secret =
+        worker_secret(w, g->next_version > g->definition_version ? &g->next : &g->definition);
+    const struct lane_limits l = worker_limits(h);
     h->lane = lane_new(g, &l, feed_head(w->feed), rng_next(&w->rng), w->wall_offset_ms, now_ms);
     HASH_ADD(hh, w->holdings, number, sizeof h->number, h);
+    h->more = g->requests_len == QUEUE_REQUESTS_MAX;
     LOG(LOG_INFO, "lane granted", LOG_S("relay", g->definition.url), LOG_I("epoch", g->epoch),
         LOG_I("position", g->position),
         LOG_I("behind", feed_head(w->feed) > g->position ? feed_head(w->feed) - g->position : 0));
@@ -127,9 +62,9 @@ static void take_kept(struct worker *w, const struct lane_kept *k, uint64_t now_
     if (h == NULL)
         return;
     lane_kept(h->lane, k, now_ms);
+    h->more = k->requests_len == QUEUE_REQUESTS_MAX;
     if (k->next != NULL) {
-        h->secret = secret_for(w, k->next);
-        lane_set_auth(h->lane, h->secret != NULL);
+        worker_apply_settings(h);
     }
     if (h->relay != NULL)
         relay_resume(h->relay);
@@ -157,13 +92,17 @@ static void drop_given(struct worker *w)
 
 /* ---- the term ---- */
 
-static void drop_all(struct worker *w)
+/* Nothing of it may be written any more. False when that was also the worker's end. */
+static bool end_term(struct worker *w)
 {
     if (w->holdings != NULL)
         LOG(LOG_WARN, "lease ended without renewal", LOG_I("lanes", HASH_COUNT(w->holdings)));
     struct holding *h, *next;
     HASH_ITER(hh, w->holdings, h, next)
     worker_drop(h);
+    if (w->leaving)
+        worker_finish(w); /* nothing is left to give back */
+    return !w->leaving;
 }
 
 void worker_on_term(uv_timer_t *t)
@@ -171,17 +110,33 @@ void worker_on_term(uv_timer_t *t)
     struct worker *w = t->data;
     uint64_t now_ms = clock_boot_ms();
     if (now_ms >= w->term_end_ms)
-        drop_all(w);
+        (void)end_term(w);
     else
         uv_timer_start(t, worker_on_term, w->term_end_ms - now_ms, 0);
 }
 
 /* ---- the call ---- */
 
+static void take_clock(struct worker *w, int64_t offset_ms, uint64_t now_ms)
+{
+    int64_t moved_ms = offset_ms - w->wall_offset_ms;
+    bool jumped = w->clock_known && (moved_ms > JUMP_MS || moved_ms < -JUMP_MS);
+    if (jumped) {
+        LOG(LOG_WARN, "the queue's clock jumped; for an hour no event is skipped for its age",
+            LOG_I("seconds", moved_ms / 1000));
+        w->jumped_ms = now_ms;
+    }
+    bool doubted = w->jumped_ms != 0 && now_ms - w->jumped_ms < JUMP_DOUBT_MS;
+    if (!doubted || (jumped && offset_ms < w->judge_offset_ms))
+        w->judge_offset_ms = offset_ms;
+    w->wall_offset_ms = offset_ms;
+    w->clock_known = true;
+}
+
 static void take_reply(struct worker *w, const struct lease_reply *r, uint64_t now_ms)
 {
     struct holding *h;
-    w->wall_offset_ms = r->now_ms - (int64_t)now_ms;
+    take_clock(w, r->now_ms - (int64_t)now_ms, now_ms);
     feed_saw_head(w->feed, r->head);
     drop_given(w);
     for (size_t i = 0; i < r->lost_len; i++)
@@ -237,8 +192,8 @@ static struct lease_held *list_held(struct worker *w, uint64_t now_ms)
 static void lease(struct worker *w)
 {
     uint64_t now_ms = clock_boot_ms();
-    if (now_ms >= w->term_end_ms)
-        drop_all(w); /* the machine slept, and its timers with it */
+    if (w->term_end_ms != 0 && now_ms >= w->term_end_ms && !end_term(w))
+        return; /* the machine slept, and its timers with it */
     struct worker_call *call = mem_zero(1, sizeof *call);
     struct lease_call c = {.routes = w->o.routes, .leaving = w->leaving};
     *call = (struct worker_call){.worker = w, .sent_ms = now_ms};
@@ -248,6 +203,7 @@ static void lease(struct worker *w)
     c.held = held;
     c.held_len = HASH_COUNT(w->holdings);
     w->leasing = call;
+    w->leased_ms = now_ms;
     w->left = w->leaving;
     uv_timer_start(&w->lease_timer, on_lease_timer, LEASE_RENEW_MS, 0);
     w->q->ops->lease(w->q, &c, on_lease, call);
@@ -268,4 +224,12 @@ void worker_lease_within(struct worker *w, uint64_t ms)
     uint64_t due_ms = uv_timer_get_due_in(&w->lease_timer);
     if (!uv_is_active((uv_handle_t *)&w->lease_timer) || due_ms > ms)
         uv_timer_start(&w->lease_timer, on_lease_timer, ms, 0);
+}
+
+void worker_lease_soon(struct worker *w)
+{
+    uint64_t now_ms = clock_boot_ms(), at_ms = now_ms + NEWS_WAIT_MS;
+    if (at_ms < w->leased_ms + NEWS_PAUSE_MS)
+        at_ms = w->leased_ms + NEWS_PAUSE_MS;
+    worker_lease_within(w, at_ms - now_ms);
 }

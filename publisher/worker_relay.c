@@ -308,7 +308,7 @@ static bool newer_goes(struct holding *h, const struct queue_event *ev, int64_t 
 static bool judge(struct holding *h, const struct queue_event *ev, uint64_t now_ms,
                   struct verdict *out)
 {
-    int64_t wall_ms = worker_wall_ms(h->worker, now_ms);
+    int64_t wall_ms = worker_judge_ms(h->worker, now_ms);
     bool goes = false;
     if (ev->event == NULL) {
         *out = (struct verdict){VERDICT_SKIP, CLASS_RETENTION};
@@ -339,7 +339,7 @@ static bool send_event(struct holding *h, const struct queue_event *ev, uint64_t
 
 bool worker_offer(struct holding *h, const struct want *want, uint64_t now_ms)
 {
-    look_at_newer(h, worker_wall_ms(h->worker, now_ms));
+    look_at_newer(h, worker_judge_ms(h->worker, now_ms));
     const struct queue_event *ev = feed_get(h->worker->feed, want->pos);
     struct verdict v;
     if (ev == NULL || !judge(h, ev, now_ms, &v))

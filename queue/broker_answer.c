@@ -21,11 +21,10 @@ bool broker_check(struct broker *b, enum err e)
     return e == ERR_NONE;
 }
 
-/* Whether an append's error is its own; all others are the store's end. */
-static bool is_refusal(enum err e)
+bool broker_is_refusal(enum err e)
 {
     return e == ERR_NO_LANES || e == ERR_FILTERED || e == ERR_FULL || e == ERR_NO_SPACE ||
-           e == ERR_INVALID || e == ERR_TOO_BIG;
+           e == ERR_INVALID || e == ERR_TOO_BIG || e == ERR_STALE || e == ERR_NOT_FOUND;
 }
 
 /* The tail is a hint: what does not fit is left out, and followers read it. */
@@ -67,9 +66,10 @@ static void append_one(struct broker *b, struct json_span json, struct wire_aren
             add_tail(b, &tail);
             note_added(b, out->result.pos, now_ms);
         }
+        b->news += out->err == ERR_NONE && out->result.requeued > 0;
         event_unref(ev);
     }
-    if (out->err != ERR_NONE && !is_refusal(out->err))
+    if (out->err != ERR_NONE && !broker_is_refusal(out->err))
         (void)broker_check(b, out->err);
     if (out->err != ERR_NONE)
         out->why = wire_copy(a, why.text, strlen(why.text) + 1, 1);
@@ -115,8 +115,7 @@ static bool on_read(void *arg, const struct queue_event *ev)
     return true;
 }
 
-/* A question that failed changed nothing: who asked is told, and the queue goes on. */
-static bool is_read(struct broker *b, struct wire_reply *r, enum err e)
+bool broker_is_read(struct broker *b, struct wire_reply *r, enum err e)
 {
     r->err = e;
     if (e == ERR_NONE || e == ERR_NOT_FOUND)
@@ -133,7 +132,7 @@ static void do_read(struct broker *b, const struct wire_request *q, struct wire_
                     struct wire_reply *r)
 {
     struct reading rd = {.a = a};
-    if (!is_read(b, r, store_read(b->store, q->read.from, q->read.to, on_read, &rd)))
+    if (!broker_is_read(b, r, store_read(b->store, q->read.from, q->read.to, on_read, &rd)))
         return;
     r->read.head = store_head(b->store);
     r->read.events = rd.events;
@@ -176,6 +175,7 @@ static void grant(struct broker *b, const struct lease_call *call, const uint32_
         g[i].exceptions =
             wire_copy(a, g[i].exceptions, g[i].exceptions_len, sizeof *g[i].exceptions);
         g[i].requests = wire_copy(a, g[i].requests, g[i].requests_len, sizeof *g[i].requests);
+        b->requests_full |= g[i].requests_len == QUEUE_REQUESTS_MAX;
         leases_granted(b->leases, lanes[i], call->publisher, g[i].epoch);
     }
     r->grants = g;
@@ -193,6 +193,7 @@ static void keep(struct broker *b, const struct lease_keep *keeps, struct wire_a
         if (k[i].next != NULL)
             k[i].next = wire_copy(a, k[i].next, 1, sizeof *k[i].next);
         k[i].requests = wire_copy(a, k[i].requests, k[i].requests_len, sizeof *k[i].requests);
+        b->requests_full |= k[i].requests_len == QUEUE_REQUESTS_MAX;
     }
     r->kept = k;
 }
@@ -220,9 +221,16 @@ static void do_commit(struct broker *b, const struct wire_request *q, struct wir
                       struct wire_reply *r)
 {
     struct lane_committed *out = wire_alloc(a, q->commit.len, sizeof *out);
-    for (size_t i = 0; i < q->commit.len && broker_change(b); i++)
+    bool taken = false;
+    for (size_t i = 0; i < q->commit.len && broker_change(b); i++) {
         (void)broker_check(
             b, store_lane_commit(b->store, &q->commit.lanes[i], broker_wall_ms(b), &out[i]));
+        taken |= q->commit.lanes[i].requests_taken > 0;
+    }
+    if (taken && b->requests_full) { /* there may be room now for those that did not fit */
+        b->requests_full = false;
+        b->news++;
+    }
     b->moved = true;
     r->commit.lanes = out;
     r->commit.len = q->commit.len;
@@ -235,9 +243,11 @@ static void do_define(struct broker *b, const struct wire_request *q, struct wir
     if (!broker_change(b))
         return;
     r->err = store_define(b->store, &q->define, broker_wall_ms(b), &r->define, &why);
-    if (r->err == ERR_NONE)
+    if (r->err == ERR_NONE && r->define.added + r->define.changed + r->define.retired > 0) {
         broker_load_lanes(b);
-    else if (is_refusal(r->err))
+        broker_tell_defined(&q->define, &r->define);
+        b->news++;
+    } else if (r->err != ERR_NONE && broker_is_refusal(r->err))
         r->why = wire_copy(a, why.text, strlen(why.text) + 1, 1);
     else
         (void)broker_check(b, r->err);
@@ -245,18 +255,20 @@ static void do_define(struct broker *b, const struct wire_request *q, struct wir
 
 static void do_depth(struct broker *b, struct wire_arena *a, struct wire_reply *r)
 {
-    if (!is_read(b, r, store_depth(b->store, broker_wall_ms(b), &r->depth)))
+    int64_t now_ms = broker_wall_ms(b);
+    uint64_t boot_ms = broker_boot_ms(b);
+    if (!broker_is_read(b, r, store_depth(b->store, now_ms, &r->depth)))
         return;
     struct lane_status *s =
         wire_copy(a, r->depth.lanes, r->depth.lanes_len, sizeof *r->depth.lanes);
     for (size_t i = 0; i < r->depth.lanes_len; i++)
-        leases_status(b->leases, s[i].lane, &s[i].live, s[i].publisher);
+        leases_status(b->leases, s[i].lane, now_ms, boot_ms, &s[i].live, s[i].publisher);
     r->depth.lanes = s;
 }
 
 static void do_receipt(struct broker *b, const uint8_t *id, struct wire_reply *r)
 {
-    (void)is_read(b, r, store_receipt(b->store, id, &r->receipt));
+    (void)broker_is_read(b, r, store_receipt(b->store, id, &r->receipt));
 }
 
 void broker_do(struct broker *b, const struct wire_request *q, struct wire_arena *a,
@@ -283,6 +295,13 @@ void broker_do(struct broker *b, const struct wire_request *q, struct wire_arena
         break;
     case WIRE_RECEIPT:
         do_receipt(b, q->receipt, r);
+        break;
+    case WIRE_REGISTRY:
+    case WIRE_HOLD:
+    case WIRE_FAILED:
+    case WIRE_JOBS:
+    case WIRE_CANCEL:
+        broker_operate(b, q, a, r);
         break;
     case WIRE_TYPE_END:
         break;

@@ -1,5 +1,5 @@
-/* The broker's inside, shared by broker.c (sockets, turns, life) and broker_answer.c (what each
- * request does). For them only. */
+/* The broker's inside, shared by broker.c (sockets, life), broker_turn.c (turns), broker_answer.c
+ * (what each request does) and broker_operate.c (those of operators). For them only. */
 #ifndef VOLLEY_QUEUE_BROKER_STATE_H
 #define VOLLEY_QUEUE_BROKER_STATE_H
 
@@ -8,6 +8,7 @@
 #include "queue/endpoint.h"
 #include "queue/leases.h"
 #include "queue/wire.h"
+#include "queue/zap.h"
 
 #define BROKER_COMPLAINTS_MS 1000 /* at most one line about what can't be read in so long */
 
@@ -17,6 +18,11 @@ struct asked {
     struct wire_request request;
     struct wire_arena arena; /* what request and reply point to */
     zmq_msg_t message;       /* what the request's views point to */
+};
+
+struct asked_list {
+    struct asked *items;
+    size_t len, cap;
 };
 
 /* A packed reply that waits for the commit. */
@@ -39,6 +45,7 @@ struct broker {
 
     void *ctx, *router, *pub;
     struct endpoint at;
+    struct zap *zap;              /* by tcp: who may connect */
     bool bound_router, bound_pub; /* the socket files are ours to remove */
     uv_poll_t poll;
     uv_prepare_t prepare;
@@ -53,10 +60,10 @@ struct broker {
                 */
 
     /* One turn. */
-    bool in_turn;        /* the store has a transaction open */
-    enum err fatal;      /* it broke: nothing is acknowledged any more */
-    struct asked *later; /* lease and depth requests, answered when all else is done */
-    size_t later_len, later_cap;
+    bool in_turn;            /* the store has a transaction open */
+    enum err fatal;          /* it broke: nothing is acknowledged any more */
+    struct asked_list later; /* lease and depth requests, answered when all else is done */
+    struct asked_list pages; /* of failed deliveries: after those, one a turn */
     struct answer *answers;
     size_t answers_len, answers_cap, answers_bytes;
     struct buf tail;
@@ -69,7 +76,11 @@ struct broker {
     size_t added_len, added_cap;
     bool moved; /* a lane committed */
 
+    uint64_t news, news_told; /* see queue_follower.on_head: changes of ours, and the last beat's */
+    bool requests_full;       /* a lane has more requests than one answer takes */
+
     bool ticked;    /* the timer ran since the last turn */
+    bool step_due;  /* replay jobs are to be stepped */
     unsigned ticks; /* since the start */
     bool more_housekeeping;
     uint64_t turned_ms;                  /* machine's boot clock: when the last turn began */
@@ -86,10 +97,28 @@ bool broker_change(struct broker *b);
  * ERR_NONE. */
 bool broker_check(struct broker *b, enum err e);
 
+/* True when there is nothing more to do before something arrives. A send may swallow what the
+ * descriptor had to tell: after it there is another look. */
+bool broker_turn(struct broker *b);
+/* Forgets the pages that wait. */
+void broker_drop_pages(struct broker *b);
+
+/* Whether an error is the asker's own; all others of a change are the store's end. */
+bool broker_is_refusal(enum err e);
+/* A question that failed changed nothing: who asked is told, and the queue goes on. True when `e`
+ * was ERR_NONE. */
+bool broker_is_read(struct broker *b, struct wire_reply *r, enum err e);
+
 /* Does what the request asks and fills the reply; everything in it lives in `a`, in the store until
  * its next call, or in the leases until their next call. */
 void broker_do(struct broker *b, const struct wire_request *q, struct wire_arena *a,
                struct wire_reply *r);
+/* The same for what operators ask: registry, hold, failed deliveries, jobs, cancel; and what define
+ * changed, for the log. */
+void broker_operate(struct broker *b, const struct wire_request *q, struct wire_arena *a,
+                    struct wire_reply *r);
+void broker_tell_defined(const struct define_call *call, const struct define_result *r);
+
 /* Frees the lanes of publishers whose term ended. */
 void broker_expire(struct broker *b);
 /* The store's lanes into the lease table: at start and after each define. */

@@ -19,8 +19,9 @@ struct lane {
     struct publisher *holder; /* NULL: nobody */
     struct publisher *wanted; /* by the plan; valid while `planned` */
     uint64_t epoch;
-    uint64_t named; /* number of the last call that named it */
-    bool told;      /* `live` is the holder's own */
+    uint64_t free_ms; /* since when, while nobody holds it */
+    uint64_t named;   /* number of the last call that named it */
+    bool told;        /* `live` is the holder's own */
     struct lane_live live;
 };
 
@@ -31,6 +32,8 @@ struct leases {
     size_t pubs_len, pubs_cap;
     bool planned; /* `wanted` holds; false after anybody came, went or changed, or lanes did */
     uint64_t calls;
+    uint64_t now_ms; /* of the last call that had a time */
+    uint64_t news;
     /* The arrays lent to the caller; each has room for all lanes, `lost` for all held of a call. */
     struct lease_ref *refs;
     uint32_t *grants, *lost;
@@ -96,7 +99,7 @@ static struct publisher *add_publisher(struct leases *l, const uint8_t *id)
 /* A lane that is new here: free, or its durable holder's, who is given one term to call. */
 static struct lane new_lane(struct leases *l, const struct store_lane *s, uint64_t now_ms)
 {
-    struct lane lane = {.lane = s->lane, .route = s->route, .epoch = s->epoch};
+    struct lane lane = {.lane = s->lane, .route = s->route, .epoch = s->epoch, .free_ms = now_ms};
     static const uint8_t none[PUBLISHER_ID_LEN];
     if (memcmp(s->holder, none, sizeof none) == 0)
         return lane;
@@ -122,7 +125,9 @@ void leases_load(struct leases *l, const struct store_lane *lanes, size_t len, u
     free(l->lanes);
     l->lanes = now;
     l->lanes_len = len;
+    l->now_ms = now_ms;
     l->planned = false;
+    l->news++;
     l->refs = mem_grow(l->refs, (len + 1) * sizeof *l->refs);
     l->grants = mem_grow(l->grants, (len + 1) * sizeof *l->grants);
     l->kept = mem_grow(l->kept, (len + 1) * sizeof *l->kept);
@@ -138,6 +143,7 @@ enum err leases_renew(struct leases *l, const struct lease_call *call, uint64_t 
     }
     if (p->routes != call->routes || p->leaving != call->leaving)
         l->planned = false;
+    l->now_ms = now_ms;
     (void)snprintf(p->name, sizeof p->name, "%s", call->name);
     p->routes = call->routes;
     p->leaving = call->leaving;
@@ -152,23 +158,36 @@ static void set_free(struct leases *l, struct lane *lane, size_t *len)
     l->refs[(*len)++] = (struct lease_ref){lane->lane, lane->epoch};
     lane->holder = NULL;
     lane->told = false;
+    lane->free_ms = l->now_ms;
+    l->news++;
+}
+
+/* Everything that stands for a publisher who is gone. */
+static void forget(struct leases *l, const struct publisher *p, size_t *len)
+{
+    for (size_t k = 0; k < l->lanes_len; k++) {
+        if (l->lanes[k].holder == p)
+            set_free(l, &l->lanes[k], len);
+        if (l->lanes[k].wanted == p)
+            l->lanes[k].wanted = NULL;
+    }
+    l->planned = false;
+    l->news++;
 }
 
 void leases_expire(struct leases *l, uint64_t now_ms, const struct lease_ref **freed,
                    size_t *freed_len)
 {
     size_t left = 0, len = 0;
+    l->now_ms = now_ms;
     for (size_t i = 0; i < l->pubs_len; i++) {
         struct publisher *p = l->pubs[i];
         if (p->ends_ms > now_ms) {
             l->pubs[left++] = p;
             continue;
         }
-        for (size_t k = 0; k < l->lanes_len; k++)
-            if (l->lanes[k].holder == p)
-                set_free(l, &l->lanes[k], &len);
+        forget(l, p, &len);
         free(p);
-        l->planned = false;
     }
     l->pubs_len = left;
     *freed = l->refs;
@@ -197,8 +216,13 @@ static void make_plan(struct leases *l)
                                        .route = l->lanes[i].route,
                                        .holder = index_of(l, l->lanes[i].holder)};
     lease_plan(pubs, l->pubs_len, lanes, l->lanes_len);
-    for (size_t i = 0; i < l->lanes_len; i++)
-        l->lanes[i].wanted = lanes[i].wanted < 0 ? NULL : l->pubs[lanes[i].wanted];
+    bool moved = false;
+    for (size_t i = 0; i < l->lanes_len; i++) {
+        struct publisher *wanted = lanes[i].wanted < 0 ? NULL : l->pubs[lanes[i].wanted];
+        moved |= l->lanes[i].wanted != wanted;
+        l->lanes[i].wanted = wanted;
+    }
+    l->news += moved;
     l->planned = true;
     free(pubs);
     free(lanes);
@@ -228,6 +252,22 @@ static void look_at_held(struct leases *l, const struct publisher *p, const stru
     }
 }
 
+/* What is free and the caller's by the plan, as much as one answer takes. */
+static void grant_free(struct leases *l, struct publisher *p, struct lease_answer *out)
+{
+    for (size_t i = 0; i < l->lanes_len; i++) {
+        struct lane *lane = &l->lanes[i];
+        if (lane->holder != NULL || lane->wanted != p)
+            continue;
+        if (out->grants_len == LEASES_GRANTS_MAX) {
+            l->news++; /* the next call brings more */
+            return;
+        }
+        lane->holder = p;
+        l->grants[out->grants_len++] = lane->lane;
+    }
+}
+
 void leases_answer(struct leases *l, const struct lease_call *call, struct lease_answer *out)
 {
     struct publisher *p = find_publisher(l, call->publisher);
@@ -248,13 +288,7 @@ void leases_answer(struct leases *l, const struct lease_call *call, struct lease
         make_plan(l);
     for (size_t i = 0; i < out->kept_len; i++)
         l->kept[i].give_back = find_lane(l, l->kept[i].lane)->wanted != p;
-    for (size_t i = 0; i < l->lanes_len && out->grants_len < LEASES_GRANTS_MAX; i++) {
-        struct lane *lane = &l->lanes[i];
-        if (lane->holder == NULL && lane->wanted == p) {
-            lane->holder = p;
-            l->grants[out->grants_len++] = lane->lane;
-        }
-    }
+    grant_free(l, p, out);
 }
 
 void leases_granted(struct leases *l, uint32_t lane, const uint8_t publisher[PUBLISHER_ID_LEN],
@@ -267,18 +301,27 @@ void leases_granted(struct leases *l, uint32_t lane, const uint8_t publisher[PUB
     at->epoch = epoch;
 }
 
-void leases_status(const struct leases *l, uint32_t lane, struct lane_live *live,
-                   char publisher[PUBLISHER_NAME_SIZE])
+void leases_status(const struct leases *l, uint32_t lane, int64_t wall_ms, uint64_t now_ms,
+                   struct lane_live *live, char publisher[PUBLISHER_NAME_SIZE])
 {
     const struct lane *at = find_lane(l, lane);
     *live = (struct lane_live){.state = LANE_UNLEASED};
     memset(publisher, 0, PUBLISHER_NAME_SIZE);
-    if (at == NULL || at->holder == NULL)
+    if (at == NULL)
         return;
+    if (at->holder == NULL) {
+        live->since_ms = wall_ms - (int64_t)(now_ms - at->free_ms);
+        return;
+    }
     live->state = LANE_IDLE;
     if (at->told)
         *live = at->live;
     memcpy(publisher, at->holder->name, PUBLISHER_NAME_SIZE);
+}
+
+uint64_t leases_news(const struct leases *l)
+{
+    return l->news;
 }
 
 size_t leases_lanes(const struct leases *l)

@@ -78,9 +78,15 @@ void leases_granted(struct leases *l, uint32_t lane, const uint8_t publisher[PUB
                     uint64_t epoch);
 
 /* For queue_depth: what the holder told last, and its name. A lane nobody holds (or that is not
- * known) is LANE_UNLEASED with an empty name; one whose holder has not told yet is LANE_IDLE. */
-void leases_status(const struct leases *l, uint32_t lane, struct lane_live *live,
-                   char publisher[PUBLISHER_NAME_SIZE]);
+ * known) is LANE_UNLEASED with an empty name, since it was given back or its holder's term ended,
+ * or since this table knows it; one whose holder has not told yet is LANE_IDLE. `wall_ms` and
+ * `now_ms` are the same moment on the wall and on the boot clock. */
+void leases_status(const struct leases *l, uint32_t lane, int64_t wall_ms, uint64_t now_ms,
+                   struct lane_live *live, char publisher[PUBLISHER_NAME_SIZE]);
+
+/* A number that changes when a lease call of somebody would bring something that his last one did
+ * not: lanes are free, or shall be somebody else's. */
+uint64_t leases_news(const struct leases *l);
 
 /* How many lanes there are. */
 size_t leases_lanes(const struct leases *l);

@@ -44,6 +44,14 @@ void model_call_definitions(struct model_call *c, const struct define_call *from
     c->define.defs = copy(from->defs, from->len, sizeof *from->defs);
 }
 
+void model_call_failed(struct model_call *c, const struct failed_call *from)
+{
+    struct row_filter *f = &c->failed.filter;
+    c->failed = *from;
+    if (f->ids)
+        f->ids = copy(f->ids, f->ids_len, sizeof *f->ids);
+}
+
 void model_call_free(struct model_call *c)
 {
     event_unref(c->event);
@@ -56,6 +64,7 @@ void model_call_free(struct model_call *c)
     }
     free(c->commits);
     free((void *)c->define.defs);
+    free((void *)c->failed.filter.ids);
     free(c);
 }
 
@@ -82,6 +91,21 @@ void model_call_fail(const struct model_call *c, enum err e, const char *why)
         break;
     case MODEL_RECEIPT:
         c->fn.receipt(c->arg, e, NULL);
+        break;
+    case MODEL_REGISTRY:
+        c->fn.registry(c->arg, e, NULL);
+        break;
+    case MODEL_HOLD:
+        c->fn.hold(c->arg, e, NULL);
+        break;
+    case MODEL_FAILED_PAGE:
+        c->fn.failed(c->arg, e, NULL);
+        break;
+    case MODEL_JOBS:
+        c->fn.jobs(c->arg, e, NULL, 0);
+        break;
+    case MODEL_CANCEL:
+        c->fn.done(c->arg, e);
         break;
     }
 }

@@ -1,5 +1,5 @@
-/* The calls made to the model and not answered yet, with their inputs copied. Only model.c and
- * model_call.c know this. */
+/* The calls made to the model and not answered yet, with their inputs copied. Only model.c,
+ * model_answer.c and model_call.c know this. */
 #ifndef VOLLEY_QUEUE_MODEL_CALL_H
 #define VOLLEY_QUEUE_MODEL_CALL_H
 
@@ -12,7 +12,12 @@ enum model_verb {
     MODEL_COMMIT,
     MODEL_DEFINE,
     MODEL_DEPTH,
-    MODEL_RECEIPT
+    MODEL_RECEIPT,
+    MODEL_REGISTRY,
+    MODEL_HOLD,
+    MODEL_FAILED_PAGE,
+    MODEL_JOBS,
+    MODEL_CANCEL
 };
 
 struct model_call {
@@ -26,6 +31,11 @@ struct model_call {
         queue_define_fn *define;
         queue_depth_fn *depth;
         queue_receipt_fn *receipt;
+        queue_registry_fn *registry;
+        queue_hold_fn *hold;
+        queue_failed_fn *failed;
+        queue_jobs_fn *jobs;
+        queue_done_fn *done;
     } fn;
     void *arg;
 
@@ -37,12 +47,16 @@ struct model_call {
     size_t len;                /* of commits */
     struct define_call define; /* defs are its own */
     uint8_t id[EVENT_ID_LEN];
+    struct hold_call hold;
+    struct failed_call failed; /* ids are its own */
+    uint64_t job;
 };
 
 struct model_call *model_call_new(enum model_verb verb, void *arg);
 void model_call_lease(struct model_call *c, const struct lease_call *from);
 void model_call_commits(struct model_call *c, const struct lane_commit *from, size_t len);
 void model_call_definitions(struct model_call *c, const struct define_call *from);
+void model_call_failed(struct model_call *c, const struct failed_call *from);
 void model_call_free(struct model_call *c);
 /* Calls back with an error and nothing else. */
 void model_call_fail(const struct model_call *c, enum err e, const char *why);

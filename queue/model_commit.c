@@ -96,14 +96,55 @@ static enum commit_status judge(const struct model *m, const struct model_lane *
 
 /* ---- what it changes ---- */
 
+struct applying {
+    struct model *m;
+    struct model_lane *l;
+    const struct lane_commit *c;
+    int64_t now_ms;
+};
+
+static bool row_added(const struct lane_commit *c, uint64_t pos)
+{
+    for (size_t i = 0; i < c->rows_added_len; i++) {
+        if (c->rows_added[i].from == pos)
+            return true;
+    }
+    return false;
+}
+
+/* A row that goes for good was about something that arrived; one that is replaced is left to who
+ * does that. */
+static void remove_row(struct applying *a, uint64_t pos)
+{
+    if (row_added(a->c, pos))
+        return;
+    model_row_remember(a->l, pos);
+    model_row_drop(a->m, a->l, pos, MODEL_DELIVERED, a->now_ms);
+}
+
 /* The queue gave something up while the holder, who did not know yet, settled it: what is settled
  * is no longer expired. */
-static void merge_below_floor(struct model_lane *l, const struct lane_commit *c)
+static void merge_below_floor(struct applying *a)
 {
-    for (uint64_t pos = l->position + 1; pos <= c->position && pos <= l->floor; pos++) {
+    const struct lane_commit *c = a->c;
+    for (uint64_t pos = a->l->position + 1; pos <= c->position && pos <= a->l->floor; pos++) {
         if (pos > c->floor && !listed(c->exceptions, c->exceptions_len, pos))
-            model_row_drop(l, pos);
+            remove_row(a, pos);
     }
+}
+
+static void add_row(struct applying *a, const struct row *given)
+{
+    struct model_entry *e = model_entry(a->m, given->from);
+    struct row r = *given;
+    if (e->forgotten)
+        return; /* rows go with their ids */
+    if (r.last_ms > a->now_ms)
+        r.last_ms = a->now_ms;
+    model_row_remember(a->l, r.from);
+    model_row_put(a->m, a->l, &r, a->now_ms);
+    if (r.end == ROW_FAILED && r.last_ms > e->failed_ms)
+        e->failed_ms = r.last_ms;
 }
 
 static void take_exceptions(struct model_lane *l, const struct lane_commit *c)
@@ -156,11 +197,19 @@ static void add_path(struct model_lane *l, const struct path_stat *d)
     path_stat_add(p, d);
 }
 
-/* A later version takes force above the commit's position. */
+/* A later version takes force above the commit's position; what waited before it never will. */
 static void take_version(struct model_lane *l, const struct lane_commit *c)
 {
-    while (l->versions[l->in_force].version != c->definition_version)
-        l->versions[++l->in_force].from = c->position;
+    size_t next = l->in_force + 1, skip = 0;
+    if (l->versions[l->in_force].version == c->definition_version)
+        return;
+    while (l->versions[next + skip].version != c->definition_version)
+        skip++;
+    memmove(&l->versions[next], &l->versions[next + skip],
+            (l->versions_len - next - skip) * sizeof *l->versions);
+    l->versions_len -= skip;
+    l->versions[next].from = c->position;
+    l->in_force = next;
 }
 
 static bool progresses(const struct model_lane *l, const struct lane_commit *c)
@@ -174,25 +223,21 @@ static bool progresses(const struct model_lane *l, const struct lane_commit *c)
     return false;
 }
 
-static void apply(const struct model *m, struct model_lane *l, const struct lane_commit *c)
+static void apply(struct applying *a)
 {
+    struct model_lane *l = a->l;
+    const struct lane_commit *c = a->c;
     l->progress = l->progress || progresses(l, c);
     take_version(l, c);
-    merge_below_floor(l, c);
+    merge_below_floor(a);
     take_exceptions(l, c);
     take_requests(l, c->requests_taken);
     for (size_t i = 0; i < c->rows_removed_len; i++)
-        model_row_drop(l, c->rows_removed[i]);
-    for (size_t i = 0; i < c->rows_added_len; i++) {
-        const struct row *r = &c->rows_added[i];
-        struct model_entry *e = model_entry(m, r->from);
-        if (e->forgotten)
-            continue; /* rows go with their ids */
-        model_row_put(l, r);
-        if (r->end == ROW_FAILED && r->last_ms > e->failed_ms)
-            e->failed_ms = r->last_ms;
-    }
+        remove_row(a, c->rows_removed[i]);
+    for (size_t i = 0; i < c->rows_added_len; i++)
+        add_row(a, &c->rows_added[i]);
     drop_void_requests(l);
+    model_jobs_sweep(a->m, l, a->now_ms);
     for (size_t i = 0; i < c->paths_len; i++)
         add_path(l, &c->paths[i]);
     l->position = c->position;
@@ -202,12 +247,14 @@ static void apply(const struct model *m, struct model_lane *l, const struct lane
     l->learned = c->learned;
 }
 
-void model_commit(struct model *m, const struct lane_commit *c, struct lane_committed *out)
+void model_commit(struct model *m, const struct lane_commit *c, int64_t now_ms,
+                  struct lane_committed *out)
 {
     struct model_lane *l = model_lane(m, c->lane);
+    struct applying a = {m, l, c, now_ms};
     *out = (struct lane_committed){.lane = c->lane, .status = judge(m, l, c)};
     if (out->status == COMMIT_DONE)
-        apply(m, l, c);
+        apply(&a);
     if (out->status != COMMIT_STALE)
         out->position = model_position(l);
 }

@@ -40,7 +40,7 @@ static void expire(struct model *m, int64_t wall_ms)
     for (size_t i = 0; to > 0 && i < m->lanes_len; i++) {
         struct model_lane *l = &m->lanes[i];
         if (!l->retired && behind(m, l, to, wall_ms))
-            model_give_up(m, l, to, CLASS_RETENTION, wall_ms);
+            (void)model_give_up(m, l, to, CLASS_RETENTION, wall_ms);
     }
 }
 
@@ -70,7 +70,49 @@ static void expire_asked(struct model *m, int64_t wall_ms)
                 last = pos;
         }
         if (last > 0)
-            model_give_up(m, l, last, CLASS_RETENTION, wall_ms);
+            (void)model_give_up(m, l, last, CLASS_RETENTION, wall_ms);
+        model_jobs_sweep(m, l, wall_ms);
+    }
+}
+
+/* ---- what one lane may pin ---- */
+
+/* The lowest position above `pos`, in the log, that the lane needs; head + 1 when there is none. */
+static uint64_t needed_above(const struct model *m, const struct model_lane *l, uint64_t pos)
+{
+    uint64_t low = pos + 1 > m->first ? pos + 1 : m->first;
+    while (low <= m->head && model_settled(l, low))
+        low++;
+    return low;
+}
+
+static uint64_t bytes_between(const struct model *m, uint64_t from, uint64_t to)
+{
+    uint64_t bytes = 0;
+    for (uint64_t pos = from; pos <= to; pos++)
+        bytes += MODEL_ID_BYTES + m->entries[pos - 1].event->len;
+    return bytes;
+}
+
+/* A lane that pins more than lane_max gives up its oldest. */
+static void fit(struct model *m, struct model_lane *l, int64_t wall_ms)
+{
+    uint64_t to = 0, low = needed_above(m, l, 0);
+    uint64_t pins = bytes_between(m, low, m->head);
+    while (pins > m->lane_max) {
+        to = low;
+        low = needed_above(m, l, to);
+        pins -= bytes_between(m, to, low - 1);
+    }
+    if (to > 0)
+        (void)model_give_up(m, l, to, CLASS_LANE_MAX, wall_ms);
+}
+
+static void fit_lanes(struct model *m, int64_t wall_ms)
+{
+    for (size_t i = 0; i < m->lanes_len; i++) {
+        if (!m->lanes[i].retired)
+            fit(m, &m->lanes[i], wall_ms);
     }
 }
 
@@ -100,12 +142,8 @@ static bool wanted_again(const struct model *m, uint64_t pos)
         const struct model_lane *l = &m->lanes[i];
         if (l->retired)
             continue;
-        if (model_exception(l, pos))
+        if (model_exception(l, pos) || model_request(l, pos))
             return true;
-        for (size_t k = 0; k < l->requests_len; k++) {
-            if (l->requests[k].pos == pos)
-                return true;
-        }
     }
     return false;
 }
@@ -113,8 +151,8 @@ static bool wanted_again(const struct model *m, uint64_t pos)
 static bool failed_somewhere(const struct model *m, uint64_t pos)
 {
     for (size_t i = 0; i < m->lanes_len; i++) {
-        const struct row *r = model_row(&m->lanes[i], pos);
-        if (r && r->end == ROW_FAILED)
+        const struct model_row *r = model_row(&m->lanes[i], pos);
+        if (r && r->row.end == ROW_FAILED)
             return true;
     }
     return false;
@@ -167,14 +205,14 @@ static void drop_facts(struct model *m, uint64_t forgotten)
     event_unref(ev);
 }
 
-static void forget_position(struct model *m, uint64_t pos)
+static void forget_position(struct model *m, uint64_t pos, int64_t wall_ms)
 {
     struct model_entry *e = &m->entries[pos - 1];
     e->forgotten = true;
     e->kept = false;
     drop_facts(m, pos);
     for (size_t i = 0; i < m->lanes_len; i++)
-        model_row_drop(&m->lanes[i], pos);
+        model_row_forget(m, &m->lanes[i], pos, wall_ms);
 }
 
 /* When it was trimmed or last failed, whichever was later. */
@@ -189,7 +227,7 @@ static void forget(struct model *m, int64_t wall_ms)
     for (uint64_t pos = 1; pos < m->first; pos++) {
         if (!m->entries[pos - 1].forgotten && finished_ms(m, pos) + m->retention_ms <= wall_ms &&
             !wanted_again(m, pos))
-            forget_position(m, pos);
+            forget_position(m, pos, wall_ms);
     }
 }
 
@@ -221,13 +259,14 @@ void model_make_room(struct model *m, uint64_t bytes, int64_t wall_ms)
 {
     if (model_bytes(m) + bytes <= m->max_bytes)
         return;
+    fit_lanes(m, wall_ms);
     trim(m, wall_ms);
     drop_bytes(m);
     if (model_bytes(m) - finished_bytes(m) + bytes > m->max_bytes)
         return; /* it would not do */
     uint64_t oldest;
     while (model_bytes(m) + bytes > m->max_bytes && (oldest = oldest_finished(m)) > 0)
-        forget_position(m, oldest);
+        forget_position(m, oldest, wall_ms);
 }
 
 static void forget_retired(struct model *m, int64_t wall_ms)
@@ -250,10 +289,12 @@ void model_keep_house(struct model *m, int64_t wall_ms, uint64_t boot_ms)
         expire(m, wall_ms);
         expire_asked(m, wall_ms);
     }
+    fit_lanes(m, wall_ms);
     trim(m, wall_ms);
     drop_bytes(m);
     if (old_goes) {
         forget(m, wall_ms);
         forget_retired(m, wall_ms);
     }
+    model_step_jobs(m, wall_ms, boot_ms);
 }

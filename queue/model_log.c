@@ -149,7 +149,7 @@ static void append_again(struct model *m, uint64_t pos, struct event *ev, int64_
     if (e->requeued_ms != 0 && now_ms - e->requeued_ms < MODEL_REQUEUE_PAUSE_MS)
         return;
     for (size_t i = 0; i < m->lanes_len; i++)
-        r->requeued += model_requeue(&m->lanes[i], pos);
+        r->requeued += model_requeue(m, &m->lanes[i], pos);
     if (r->requeued == 0)
         return;
     e->requeued_ms = now_ms;

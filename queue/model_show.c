@@ -7,7 +7,7 @@
 static void count_rows(const struct model_lane *l, struct lane_status *out)
 {
     for (size_t i = 0; i < l->rows_len; i++) {
-        switch (l->rows[i].end) {
+        switch (l->rows[i].row.end) {
         case ROW_FAILED:
             out->failed++;
             break;
@@ -33,7 +33,8 @@ static int64_t oldest_ms(const struct model *m, const struct model_lane *l)
     return 0;
 }
 
-static void lane_status(const struct model *m, const struct model_lane *l, struct lane_status *out)
+static void lane_status(const struct model *m, const struct model_lane *l, int64_t now_ms,
+                        uint64_t boot_ms, struct lane_status *out)
 {
     const struct model_version *v = l->retired ? model_newest(l) : &l->versions[l->in_force];
     *out = (struct lane_status){
@@ -45,24 +46,24 @@ static void lane_status(const struct model *m, const struct model_lane *l, struc
         .position = model_position(l),
         .retrying = l->exceptions_len,
         .delivered = l->delivered,
-        .held = model_newest(l)->definition.hold,
+        .held = model_held(l),
+        .depth = model_depth_of(m, l),
+        .asked = l->requests_len,
         .learned = l->learned,
         .paths = l->paths,
         .paths_len = l->paths_len,
     };
-    if (!l->retired) {
-        out->depth = m->head - out->position + l->exceptions_len;
+    if (!l->retired)
         out->oldest_ms = oldest_ms(m, l);
-    }
     count_rows(l, out);
-    leases_status(m->leases, l->number, &out->live, out->publisher);
+    leases_status(m->leases, l->number, now_ms, boot_ms, &out->live, out->publisher);
 }
 
-void model_depth(struct model *m, int64_t now_ms, struct queue_depth *out)
+void model_depth(struct model *m, int64_t now_ms, uint64_t boot_ms, struct queue_depth *out)
 {
     struct lane_status *lanes = mem_zero(m->lanes_len + 1, sizeof *lanes);
     for (size_t i = 0; i < m->lanes_len; i++)
-        lane_status(m, &m->lanes[i], &lanes[i]);
+        lane_status(m, &m->lanes[i], now_ms, boot_ms, &lanes[i]);
     *out = (struct queue_depth){
         .now_ms = now_ms,
         .head = m->head,
@@ -75,6 +76,21 @@ void model_depth(struct model *m, int64_t now_ms, struct queue_depth *out)
     };
 }
 
+void model_depth_free(struct queue_depth *d)
+{
+    free((void *)d->lanes);
+}
+
+static void receipt_history(const struct model_lane *l, uint64_t pos, struct receipt_lane *out)
+{
+    struct row *rows = mem_zero(HISTORY_MAX, sizeof *rows);
+    out->history = rows;
+    for (size_t i = 0; i < l->history_len; i++) {
+        if (l->history[i].from == pos)
+            rows[out->history_len++] = l->history[i];
+    }
+}
+
 static void receipt_at(const struct model_lane *l, uint64_t pos, uint32_t kind,
                        struct receipt_lane *out)
 {
@@ -82,10 +98,11 @@ static void receipt_at(const struct model_lane *l, uint64_t pos, uint32_t kind,
     *out = (struct receipt_lane){.lane = l->number, .retired = l->retired};
     memcpy(out->url, d->url, sizeof out->url);
     memcpy(out->name, d->name, sizeof out->name);
-    const struct row *row = model_row(l, pos);
+    receipt_history(l, pos, out);
+    const struct model_row *row = model_row(l, pos);
     const struct exception *x = model_exception(l, pos);
     if (row)
-        out->row = *row;
+        out->row = row->row;
     if (x)
         out->exception = *x;
     if (pos <= l->start)
@@ -122,4 +139,11 @@ enum err model_receipt(const struct model *m, const uint8_t id[EVENT_ID_LEN],
                                   .lanes_len = len};
     memcpy(out->id, id, EVENT_ID_LEN);
     return ERR_NONE;
+}
+
+void model_receipt_free(struct queue_receipt *r)
+{
+    for (size_t i = 0; i < r->lanes_len; i++)
+        free((void *)r->lanes[i].history);
+    free((void *)r->lanes);
 }

@@ -11,11 +11,13 @@
 #define FAILED_PAGE_MAX  1000u /* rows of one page */
 #define FAILED_LOOKS_MAX                                                                           \
     20000u /* positions that one page looks at, so that the queue answers others meanwhile */
-#define HISTORY_MAX    8u    /* earlier failures of one event at one lane that are kept */
-#define JOBS_MAX       256u  /* replay jobs known; the oldest ended one makes room, else ERR_FULL */
-#define JOB_COLLECT_MS 60000 /* a job whose next page does not come for so long is dropped */
-#define JOB_STEP_MAX   512u  /* of one job at one step of housekeeping */
-#define LISTS_MAX      256u  /* relay lists that were replaced and are remembered */
+#define HISTORY_MAX  8u   /* earlier failures of one event at one lane that are kept */
+#define JOBS_MAX     256u /* replay jobs known; the oldest ended one makes room, else ERR_FULL */
+#define JOB_STEP_MAX 512u /* of one job at one step of housekeeping */
+#define LISTS_MAX    256u /* relay lists that were replaced and are remembered */
+/* A job whose next page does not come for so long is dropped and forgotten: by the boot clock, from
+ * the first step after its last page (or after a restart) on. */
+#define JOB_COLLECT_MS 60000
 
 /* ---- depth ---- */
 
@@ -136,8 +138,9 @@ struct hold_result {
 
 /* ---- failed deliveries ---- */
 
-/* Which rows are meant: failed and expired ones, nothing else. What is zero does not matter, the
- * rest all apply. */
+/* Which rows are meant: failed and expired ones, nothing else: never skipped or purged ones. Of a
+ * run every position counts by itself, with the run's times. What is zero does not matter, the rest
+ * all apply. */
 struct row_filter {
     char url[URL_SIZE]; /* normalized; retired lanes of this relay too */
     uint32_t classes;   /* bits, 1 << enum row_class; 0: all that failed, none that expired */
@@ -149,7 +152,7 @@ struct row_filter {
     const uint8_t (*ids)[EVENT_ID_LEN]; /* NULL: any; else one of these, FILTER_IDS_MAX at most */
     size_t ids_len;
     int64_t older_than_ms,
-        newer_than_ms; /* the last attempt's (or decision's) age by the queue's clock */
+        newer_than_ms; /* the age of row.last_ms by the queue's clock is larger, or smaller */
     uint32_t min_attempts;
 };
 
@@ -157,7 +160,7 @@ enum failed_do {
     FAILED_LIST,
     FAILED_COUNT,
     FAILED_REPLAY, /* puts what can be replayed into a job */
-    FAILED_PURGE,  /* makes them purged, but those in a job */
+    FAILED_PURGE,  /* makes them purged, but those in a job: class, text, attempts and times stay */
     FAILED_DO_COUNT
 };
 
@@ -171,8 +174,9 @@ struct row_mark {
  * as there is `more`. A page may be repeated when its answer was lost.
  *
  * A replay is made so: the first page (job 0) makes the job and names it, the others add to it, and
- * the last one starts it. Until then it sends nothing, and it is dropped when no page comes for
- * JOB_COLLECT_MS. */
+ * the last one starts it: with nothing in it, it is done at once. Until then it sends nothing, and
+ * it is dropped when no page comes for JOB_COLLECT_MS. A page for a job that is running or done (a
+ * repeated one) changes nothing and is answered without groups or more. */
 struct failed_call {
     enum failed_do what;
     struct row_filter filter;
@@ -197,7 +201,7 @@ struct failed_group {
     uint32_t lane;
     enum row_class cls;
     uint64_t count; /* that the filter means, on this page */
-    uint64_t gone;  /* of these: can't be replayed */
+    uint64_t gone;  /* of these: can't be replayed, and not busy */
     uint64_t busy;  /* of these: in a replay job (REPLAY: in another one) */
 };
 struct failed_page {
@@ -215,11 +219,18 @@ struct failed_page {
 enum job_state { JOB_COLLECTING, JOB_RUNNING, JOB_DONE, JOB_CANCELLED, JOB_STATE_COUNT };
 const char *job_state_name(enum job_state s);
 
-/* total = waiting + asked + delivered + failed + dropped. Kept for retention after its end. */
+/* total = waiting + asked + delivered + failed + dropped. Kept for retention after its end.
+ *
+ * A position of a job is settled, also while it waits, as soon as its row is no longer what it was:
+ * delivered when a commit removes the row, failed when a commit puts a failed row there, dropped
+ * when anything else does (another row by a commit, expiry, retiring, a purge can't); also when its
+ * id is forgotten, and when it was taken up and is neither an exception nor asked for any more
+ * (a filter stops it now). A job is done when nothing waits or is asked. One that was cancelled is
+ * over at once; its counters go on until what was in flight is settled. */
 struct replay_job {
     uint64_t number; /* 1, 2, 3 … */
     enum job_state state;
-    int64_t made_ms, ended_ms; /* ended: 0 */
+    int64_t made_ms, ended_ms; /* ended: 0 while it is not over */
     uint32_t rate_per_1000s;
     uint64_t total;
     uint64_t waiting;   /* its turn has not come */

@@ -220,20 +220,26 @@ struct queue_ops {
      * reply. ERR_NOT_FOUND: no lane that is not retired has this URL. */
     void (*hold)(struct queue *q, const struct hold_call *call, queue_hold_fn *fn, void *arg);
 
-    /* One page of failed deliveries: see struct failed_call. ERR_NOT_FOUND: REPLAY names a job that
-     * is not known, or is over; ERR_FULL: JOBS_MAX jobs are not over yet. */
+    /* One page of failed deliveries: see struct failed_call. ERR_NOT_FOUND: REPLAY names a job (by
+     * number or token) that is not known, or was cancelled; ERR_FULL: JOBS_MAX jobs are not over
+     * yet. */
     void (*failed)(struct queue *q, const struct failed_call *call, queue_failed_fn *fn, void *arg);
     /* All jobs, ascending.
      *
-     * A running job is stepped with the queue's housekeeping (100 ms): it earns rate × time, at
-     * most one second's worth (and one delivery at once when it starts, or when the queue does);
-     * then, lane by lane in turn, each lane's lowest position that waits is put back as a request,
-     * while the lane has fewer than QUEUE_REQUESTS_MAX of them, is not retired, and what was earned
-     * lasts. Its row stays until the delivery is settled. A position whose row or bytes are gone
-     * when its turn comes is dropped. */
+     * A running job is stepped with the queue's housekeeping (100 ms), after all else of it, job by
+     * job ascending: it earns rate × boot time, at most one second's worth, but never less than one
+     * delivery at most (and has just one delivery at its first step, and at the queue's first);
+     * then, lane by lane in turn (ascending, beginning after the lane that had the last turn), each
+     * lane's lowest position that waits is put back as a request, while the lane has fewer than
+     * QUEUE_REQUESTS_MAX of them, is not retired, and what was earned lasts; at most JOB_STEP_MAX
+     * turns a step. Its row stays until the delivery is settled. A position whose bytes are gone
+     * when its turn comes is dropped and costs nothing; one that is asked for already, or an
+     * exception, counts as asked. Being asked for so is as being appended again: retention and the
+     * minute of requeued begin anew. */
     void (*jobs)(struct queue *q, queue_jobs_fn *fn, void *arg);
     /* Stops a job: what waits, and what was asked for and not taken up by the lane's owner, is
-     * dropped; what is in flight is settled. ERR_NOT_FOUND: no such job, or it is over. */
+     * dropped, with the request; what is in flight (an exception) is settled. ERR_NOT_FOUND: no
+     * such job, or it is over. */
     void (*cancel)(struct queue *q, uint64_t job, const char *by, queue_done_fn *fn, void *arg);
 
     /* Ends everything under way (callbacks with ERR_CLOSED, or ERR_UNKNOWN for what was sent), then
@@ -244,12 +250,16 @@ struct queue_ops {
 /* Every backend's struct begins with this. */
 struct queue {
     const struct queue_ops *ops;
+    /* Why it can't be reached although somebody is there (our key is refused, another version), in
+     * a line for people, as long as it is so. Empty: nothing more is known than the error says. */
+    struct problem trouble;
 };
 
 struct queue_options {
     const char *url;      /* zmq+ipc://PATH, zmq+tcp://HOST:PORT; redis:// has its own issue */
-    const char *keys_dir; /* zmq+tcp: where client.key, client.pub and server.pub are; else NULL */
+    const char *keys_dir; /* zmq+tcp: where client.key and server.pub are; else NULL or empty */
     uint32_t timeout_ms;  /* an answer that takes longer is ERR_UNKNOWN; 0: 10 s */
+    bool quiet;           /* the caller shows `trouble` himself; else the log does */
 };
 /* Picks the backend by the URL's scheme. Connects in the background: calls made meanwhile wait for
  * it, at most timeout_ms, then ERR_CLOSED. ERR_UNSUPPORTED for a scheme this build does not offer,

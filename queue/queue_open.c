@@ -10,6 +10,7 @@ struct scheme {
 };
 static const struct scheme schemes[] = {
     {"zmq+ipc://", queue_zmq_open},
+    {"zmq+tcp://", queue_zmq_open},
 };
 
 enum err queue_open(uv_loop_t *loop, const struct queue_options *o, struct queue **out,
@@ -19,8 +20,11 @@ enum err queue_open(uv_loop_t *loop, const struct queue_options *o, struct queue
         if (strncmp(o->url, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
             return schemes[i].open(loop, o, out, p);
     if (strstr(o->url, "://") == NULL)
-        return problem_set(p, ERR_INVALID, "queue.url: \"%s\" is no URL; write zmq+ipc://PATH",
+        return problem_set(p, ERR_INVALID,
+                           "queue.url: \"%s\" is no URL; write zmq+ipc://PATH or "
+                           "zmq+tcp://HOST:PORT",
                            o->url);
-    return problem_set(p, ERR_UNSUPPORTED, "queue.url: \"%s\": this build offers zmq+ipc://PATH",
-                       o->url);
+    return problem_set(
+        p, ERR_UNSUPPORTED,
+        "queue.url: \"%s\": this build offers zmq+ipc://PATH and zmq+tcp://HOST:PORT", o->url);
 }

@@ -4,7 +4,7 @@
 
 #include "queue/queue.h"
 
-/* As queue_open, for zmq+ipc://PATH. */
+/* As queue_open, for zmq+ipc://PATH and zmq+tcp://HOST:PORT. */
 MUST_USE enum err queue_zmq_open(uv_loop_t *loop, const struct queue_options *o, struct queue **out,
                                  struct problem *p);
 

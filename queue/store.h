@@ -25,10 +25,10 @@ struct store_options {
 };
 
 /* ERR_LOCKED: another process has it. ERR_CORRUPT: looked at before it is mapped (meta, length), or
- * a record that fails its checksum. ERR_VERSION: a format this build does not know. ERR_IO,
- * ERR_NO_SPACE. `p` says what, where and how to mend it; nothing on disk is touched then. Makes one
- * durable commit before it returns, so that what a dead broker left is settled before anyone is
- * answered. */
+ * a record that fails its checksum. ERR_VERSION: a format this build does not know; the one before
+ * its own it writes anew, in one turn. ERR_IO, ERR_NO_SPACE. `p` says what, where and how to mend
+ * it; nothing on disk is touched then. Makes one durable commit before it returns, so that what a
+ * dead broker left is settled before anyone is answered. */
 MUST_USE enum err store_open(const struct store_options *o, int64_t now_ms, struct store **out,
                              struct problem *p);
 /* NULL is fine. A turn that is open is given up. */
@@ -107,31 +107,36 @@ struct store_tally {
 };
 MUST_USE enum err store_tally(struct store *s, uint64_t pos, struct store_tally *out);
 
+/* Its arrays are the store's, valid until the next call. */
 MUST_USE enum err store_registry(struct store *s, struct queue_registry *out);
 /* Within a turn. ERR_NOT_FOUND. */
 MUST_USE enum err store_hold(struct store *s, const struct hold_call *c, int64_t now_ms,
                              struct hold_result *out);
 
-/* One page; within a turn when it replays or purges. ERR_NOT_FOUND, ERR_FULL. */
+/* One page; within a turn when it replays or purges. ERR_NOT_FOUND, ERR_FULL. ERR_NO_SPACE: REPLAY
+ * and PURGE on a disk that is too full for appends; steps, cancelling and holding are never refused
+ * for that. The answer's arrays are the store's, valid until the next call. */
 MUST_USE enum err store_failed(struct store *s, const struct failed_call *c, int64_t now_ms,
                                struct failed_page *out);
 MUST_USE enum err store_jobs(struct store *s, const struct replay_job **jobs, size_t *len);
 /* Within a turn. ERR_NOT_FOUND. */
 MUST_USE enum err store_cancel(struct store *s, uint64_t job, int64_t now_ms);
-/* Whether a step would do anything: a job runs, or collects and may be given up. */
+/* Whether a step may do anything: jobs are known, or something that they left is swept. */
 bool store_has_jobs(const struct store *s);
 /* One step of every job, as queue_ops.jobs describes it; forgets those that are over for longer
  * than retention. `*asked`: some lane has new requests. Within a turn. */
 MUST_USE enum err store_step_jobs(struct store *s, int64_t now_ms, uint64_t boot_ms, bool *asked);
 
-/* Other limits from now on; `dir` does not matter. */
+/* Other limits from now on, between turns; `dir` does not matter. */
 void store_set_limits(struct store *s, const struct store_options *o);
 
 /* Trims what lies below every lane, expires what is older than retention and what a lane pins
- * beyond lane_max (raising floors; an append that finds the queue full looks at lane_max first,
- * too), forgets ids whose time is up: at most about `work_max` records a call; *more says whether
- * anything is left to do. A wall clock that jumped by more than the boot clock moved since the last
- * call expires nothing for an hour. Within a turn. */
+ * beyond lane_max (raising floors to the lowest position with which it fits; an append that finds
+ * the queue full looks at lane_max first, too; a lane pins what lies in the log from its lowest
+ * needed position to the head: an exception below the log's first pins nothing), forgets ids whose
+ * time is up: at most about `work_max` records a call; *more says whether anything is left to do. A
+ * wall clock that jumped by more than the boot clock moved since the last call expires nothing for
+ * an hour. Within a turn. */
 MUST_USE enum err store_housekeep(struct store *s, int64_t now_ms, uint64_t boot_ms,
                                   unsigned work_max, bool *more);
 

@@ -1,5 +1,5 @@
 /* The records of the store, field by field; docs/storage.md has them as a table. A change of any of
- * them is a new STORE_FORMAT. */
+ * them is a new STORE_FORMAT; the readers know the format before, too (see store_upgrade.c). */
 #include "queue/store_internal.h"
 
 #include "common/base/hex.h"
@@ -45,7 +45,7 @@ static bool done(const struct unpack *u)
     return unpack_end(u) == ERR_NONE;
 }
 
-static unsigned below(struct unpack *u, unsigned count)
+unsigned record_enum(struct unpack *u, unsigned count)
 {
     unsigned v = unpack_u8(u);
     if (v >= count)
@@ -74,9 +74,12 @@ void meta_pack(struct pack *p, const struct meta *m)
     pack_i64(p, m->look_wall_ms);
     pack_u64(p, m->look_boot_ms);
     pack_u64(p, m->calm_until_boot_ms);
+    pack_u64(p, m->lists_made);
+    pack_u64(p, m->jobs_made);
+    pack_u64(p, m->sum);
 }
 
-bool meta_unpack(struct unpack *u, struct meta *m)
+bool meta_unpack(struct unpack *u, uint32_t format, struct meta *m)
 {
     m->opened = unpack_u64(u);
     m->head = unpack_u64(u);
@@ -92,6 +95,11 @@ bool meta_unpack(struct unpack *u, struct meta *m)
     m->look_wall_ms = unpack_i64(u);
     m->look_boot_ms = unpack_u64(u);
     m->calm_until_boot_ms = unpack_u64(u);
+    if (format > 1) {
+        m->lists_made = unpack_u64(u);
+        m->jobs_made = unpack_u64(u);
+        m->sum = unpack_u64(u);
+    }
     return done(u) && m->forget >= 1 && m->forget <= m->first && m->first <= m->head + 1;
 }
 
@@ -107,12 +115,14 @@ void entry_pack(struct pack *p, const struct entry *e)
     pack_i64(p, e->failed_ms);
     pack_u32(p, e->holds);
     pack_i64(p, e->requeued_ms);
+    pack_u64(p, e->sum);
+    pack_raw(p, e->author, sizeof e->author);
     pack_u8(p, e->has_address);
     if (e->has_address)
         pack_raw(p, e->address, sizeof e->address);
 }
 
-bool entry_unpack(struct unpack *u, struct entry *e)
+bool entry_unpack(struct unpack *u, uint32_t format, struct entry *e)
 {
     *e = (struct entry){0};
     unpack_raw(u, e->id, sizeof e->id);
@@ -123,7 +133,11 @@ bool entry_unpack(struct unpack *u, struct entry *e)
     e->failed_ms = unpack_i64(u);
     e->holds = unpack_u32(u);
     e->requeued_ms = unpack_i64(u);
-    e->has_address = below(u, 2) != 0;
+    if (format > 1) {
+        e->sum = unpack_u64(u);
+        unpack_raw(u, e->author, sizeof e->author);
+    }
+    e->has_address = record_enum(u, 2) != 0;
     if (e->has_address)
         unpack_raw(u, e->address, sizeof e->address);
     return done(u);
@@ -234,7 +248,7 @@ void version_pack(struct pack *p, const struct version *v)
 bool version_unpack(struct unpack *u, struct version *v)
 {
     v->from = unpack_u64(u);
-    v->waits = below(u, 2) != 0;
+    v->waits = record_enum(u, 2) != 0;
     definition_unpack(u, &v->definition);
     return done(u);
 }
@@ -249,13 +263,13 @@ static void learned_pack(struct pack *p, const struct learned *l)
     pack_i64(p, l->demoted_until_ms);
 }
 
-static void learned_unpack(struct unpack *u, struct learned *l)
+static void learned_unpack(struct unpack *u, uint32_t format, struct learned *l)
 {
     l->window = unpack_u32(u);
     l->rate_per_1000s = unpack_u32(u);
-    l->family = (enum family)below(u, FAMILY_COUNT);
+    l->family = (enum family)record_enum(u, FAMILY_COUNT);
     l->ipv6_failures = unpack_u32(u);
-    l->ipv6_connect_ms = unpack_u32(u);
+    l->ipv6_connect_ms = format > 1 ? unpack_u32(u) : 0;
     l->demoted_until_ms = unpack_i64(u);
 }
 
@@ -288,9 +302,9 @@ void lane_pack(struct pack *p, const struct lane *l)
     learned_pack(p, &l->learned);
 }
 
-bool lane_unpack(struct unpack *u, struct lane *l)
+bool lane_unpack(struct unpack *u, uint32_t format, struct lane *l)
 {
-    l->retired = below(u, 2) != 0;
+    l->retired = record_enum(u, 2) != 0;
     l->retired_ms = unpack_i64(u);
     l->start = unpack_u64(u);
     l->position = unpack_u64(u);
@@ -302,9 +316,9 @@ bool lane_unpack(struct unpack *u, struct lane *l)
     l->seq = unpack_u64(u);
     unpack_raw(u, l->holder, sizeof l->holder);
     unpack_str(u, l->holder_name, sizeof l->holder_name);
-    l->progressed = below(u, 2) != 0;
+    l->progressed = record_enum(u, 2) != 0;
     l->stalls = unpack_u32(u);
-    l->operator_hold = (uint8_t)below(u, 3);
+    l->operator_hold = (uint8_t)record_enum(u, HOLD_COUNT);
     l->request_last = unpack_u64(u);
     l->requests_pending = unpack_u64(u);
     l->delivered = unpack_u64(u);
@@ -314,7 +328,7 @@ bool lane_unpack(struct unpack *u, struct lane *l)
     l->purged = unpack_u64(u);
     l->exceptions_len = unpack_u32(u);
     l->exceptions_first = unpack_u64(u);
-    learned_unpack(u, &l->learned);
+    learned_unpack(u, format, &l->learned);
     return done(u);
 }
 
@@ -364,8 +378,8 @@ bool paths_unpack(struct unpack *u, struct path_stat paths[PATHS_MAX], size_t *l
     *len = unpack_count(u, 66, PATHS_MAX);
     for (size_t i = 0; i < *len; i++) {
         struct path_stat *s = &paths[i];
-        s->route = (enum route)below(u, ROUTE_COUNT);
-        s->family = (enum family)below(u, FAMILY_COUNT);
+        s->route = (enum route)record_enum(u, ROUTE_COUNT);
+        s->family = (enum family)record_enum(u, FAMILY_COUNT);
         s->attempts = unpack_u64(u);
         s->successes = unpack_u64(u);
         s->failures = unpack_u64(u);
@@ -377,6 +391,8 @@ bool paths_unpack(struct unpack *u, struct path_stat paths[PATHS_MAX], size_t *l
     }
     return done(u);
 }
+
+/* ---- rows ---- */
 
 void row_pack(struct pack *p, const struct row *r)
 {
@@ -391,16 +407,40 @@ void row_pack(struct pack *p, const struct row *r)
     pack_str(p, r->text);
 }
 
-bool row_unpack(struct unpack *u, struct row *r)
+static void row_read(struct unpack *u, struct row *r)
 {
     r->to = unpack_u64(u);
-    r->end = (enum row_end)below(u, ROW_END_COUNT);
-    r->cls = (enum row_class)below(u, CLASS_COUNT);
+    r->end = (enum row_end)record_enum(u, ROW_END_COUNT);
+    r->cls = (enum row_class)record_enum(u, CLASS_COUNT);
     r->attempts = unpack_u32(u);
     r->first_ms = unpack_i64(u);
     r->last_ms = unpack_i64(u);
-    r->route = (enum route)below(u, ROUTE_COUNT);
-    r->family = (enum family)below(u, FAMILY_COUNT);
+    r->route = (enum route)record_enum(u, ROUTE_COUNT);
+    r->family = (enum family)record_enum(u, FAMILY_COUNT);
     unpack_str(u, r->text, sizeof r->text);
+}
+
+bool row_unpack(struct unpack *u, struct row *r)
+{
+    row_read(u, r);
+    return done(u);
+}
+
+#define ROW_LEN_MIN 40u /* without words */
+
+void history_pack(struct pack *p, const struct row *rows, size_t len)
+{
+    pack_u32(p, (uint32_t)len);
+    for (size_t i = 0; i < len; i++)
+        row_pack(p, &rows[i]);
+}
+
+bool history_unpack(struct unpack *u, uint64_t pos, struct row rows[HISTORY_MAX], size_t *len)
+{
+    *len = unpack_count(u, ROW_LEN_MIN, HISTORY_MAX);
+    for (size_t i = 0; i < *len; i++) {
+        rows[i].from = pos;
+        row_read(u, &rows[i]);
+    }
     return done(u);
 }

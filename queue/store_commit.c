@@ -3,7 +3,7 @@
  * Only the epoch says who may commit; only the sequence number says whether it was seen. The queue
  * may have given up positions that the owner settled meanwhile (the floor is above its position):
  * then both are merged, and what the owner settled is not expired. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <string.h>
 
@@ -169,6 +169,14 @@ static bool progresses(const struct committing *k)
 /* What was given up above the floor that the owner knows, and the owner settled not knowing of it,
  * was settled: it is taken out of the expired runs. Up to the floor it knows the owner's position
  * says nothing: it only followed the floor there. */
+static enum err settled_below_floor(struct committing *k, uint64_t from, uint64_t to)
+{
+    enum err e = run_cut(k->s, k->l, from, to);
+    return e == ERR_NONE
+               ? members_settle(k->s, k->l->number, from, to, SETTLED_DELIVERED, k->now_ms)
+               : e;
+}
+
 static enum err merge_settled(struct committing *k)
 {
     const struct lane_commit *c = k->c;
@@ -182,10 +190,10 @@ static enum err merge_settled(struct committing *k)
             continue;
         if (pos > to)
             break;
-        e = run_cut(k->s, k->l, from, pos - 1);
+        e = settled_below_floor(k, from, pos - 1);
         from = pos + 1;
     }
-    return e == ERR_NONE ? run_cut(k->s, k->l, from, to) : e;
+    return e == ERR_NONE ? settled_below_floor(k, from, to) : e;
 }
 
 static enum err take_exceptions(struct committing *k)
@@ -207,13 +215,40 @@ static enum err take_exceptions(struct committing *k)
     return exceptions_save(k->s, k->l, k->s->merged, len);
 }
 
+/* What gets another row now did not arrive, even if its old row is named as removed, too. */
+static enum err leave_jobs(struct committing *k)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; e == ERR_NONE && i < k->c->rows_added_len; i++) {
+        const struct row *r = &k->c->rows_added[i];
+        e = member_settle(k->s, k->l->number, r->from,
+                          r->end == ROW_FAILED ? SETTLED_FAILED : SETTLED_DROPPED, k->now_ms);
+    }
+    return e;
+}
+
 static enum err take_rows(struct committing *k)
 {
     enum err e = ERR_NONE;
-    for (size_t i = 0; e == ERR_NONE && i < k->c->rows_removed_len; i++)
-        e = row_remove(k->s, k->l, k->c->rows_removed[i]);
-    for (size_t i = 0; e == ERR_NONE && i < k->c->rows_added_len; i++)
-        e = row_put(k->s, k->l, &k->c->rows_added[i], k->now_ms);
+    for (size_t i = 0; e == ERR_NONE && i < k->c->rows_removed_len; i++) {
+        e = history_keep(k->s, k->l, k->c->rows_removed[i]);
+        if (e == ERR_NONE)
+            e = row_remove(k->s, k->l, k->c->rows_removed[i], k->now_ms);
+    }
+    for (size_t i = 0; e == ERR_NONE && i < k->c->rows_added_len; i++) {
+        e = history_keep(k->s, k->l, k->c->rows_added[i].from);
+        if (e == ERR_NONE)
+            e = row_put(k->s, k->l, &k->c->rows_added[i], k->now_ms);
+    }
+    return e;
+}
+
+/* What was an exception and is none any more, though its row stays. */
+static enum err vanish(struct committing *k)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; e == ERR_NONE && i < k->before_len; i++)
+        e = member_vanish(k->s, k->l, k->before[i].pos, k->now_ms);
     return e;
 }
 
@@ -264,13 +299,17 @@ static enum err apply(struct committing *k)
     struct lane *l = k->l;
     const struct lane_commit *c = k->c;
     l->progressed = l->progressed || progresses(k);
-    enum err e = merge_settled(k);
+    enum err e = leave_jobs(k);
+    if (e == ERR_NONE)
+        e = merge_settled(k);
     if (e == ERR_NONE)
         e = take_exceptions(k);
     if (e == ERR_NONE)
-        e = requests_take(k->s, l, c->requests_taken);
-    if (e == ERR_NONE)
         e = take_rows(k);
+    if (e == ERR_NONE)
+        e = requests_end(k->s, l, c->requests_taken, k->now_ms);
+    if (e == ERR_NONE)
+        e = vanish(k);
     if (e == ERR_NONE)
         e = drop_void_requests(k);
     if (e == ERR_NONE)

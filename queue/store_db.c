@@ -30,6 +30,11 @@ static const struct {
     [TABLE_REQUESTED] = {"requested", 0},
     [TABLE_LOOSE] = {"loose", MDB_INTEGERKEY},
     [TABLE_LATER] = {"later", 0},
+    [TABLE_HISTORY] = {"history", 0},
+    [TABLE_LIST] = {"list", 0},
+    [TABLE_JOB] = {"job", 0},
+    [TABLE_MEMBER] = {"member", 0},
+    [TABLE_WAITING] = {"waiting", 0},
 };
 
 /* ---- keys ---- */
@@ -117,9 +122,9 @@ enum err db_corrupt(struct store *s, enum table t)
 
 /* ---- turns ---- */
 
-enum err db_open_tables(struct store *s, bool create)
+enum err db_open_tables(struct store *s, enum table from, enum table to, bool create)
 {
-    for (enum table t = 0; t < TABLE_COUNT; t++) {
+    for (enum table t = from; t < to; t++) {
         unsigned flags = tables[t].flags | (create ? MDB_CREATE : 0u);
         int rc = mdb_dbi_open(s->txn, tables[t].name, flags, &s->dbi[t]);
         if (rc == MDB_NOTFOUND)
@@ -179,6 +184,14 @@ void db_sleep(struct store *s)
         return;
     mdb_txn_reset(s->reader);
     s->txn = NULL;
+}
+
+enum err db_empty(struct store *s, enum table t, bool *empty)
+{
+    MDB_stat st;
+    int rc = mdb_stat(s->txn, s->dbi[t], &st);
+    *empty = rc == 0 && st.ms_entries == 0;
+    return rc == 0 ? ERR_NONE : failed(s, "measuring table", tables[t].name, rc);
 }
 
 enum err db_pages(struct store *s, uint64_t *pages)

@@ -4,7 +4,7 @@
  * then it holds above that commit's position. What was in force stays in the history, for receipts.
  * A lane that is dropped from the list retires; when its relay comes back it gets a new lane, so
  * that the old one's receipts stay true. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -203,7 +203,9 @@ static enum err retire(struct store *s, struct lane *l, int64_t now_ms)
     memset(l->holder, 0, sizeof l->holder);
     l->holder_name[0] = '\0';
     s->lanes_alive--;
-    return e == ERR_NONE ? requests_take(s, l, UINT64_MAX) : e;
+    if (e == ERR_NONE)
+        e = requests_end(s, l, UINT64_MAX, now_ms);
+    return e == ERR_NONE ? members_settle(s, l->number, 0, UINT64_MAX, SETTLED_DROPPED, now_ms) : e;
 }
 
 static enum err drop_versions(struct store *s, const struct lane *l)
@@ -326,7 +328,17 @@ enum err store_define(struct store *s, const struct define_call *call, int64_t n
         return problem_set(why, ERR_INVALID, "%zu relays, and at most %u are possible", len,
                            QUEUE_LANES_MAX);
     const struct definition **sorted = mem_zero(len + 1, sizeof *sorted);
+    uint8_t hash[32];
+    bool again = false;
     enum err e = sort(defs, len, sorted, why);
+    if (e == ERR_NONE) {
+        definition_list_hash(defs, len, hash);
+        e = list_check(s, hash, &again, why);
+    }
+    if (e == ERR_STALE && call->force)
+        e = ERR_NONE;
+    if (e == ERR_NONE && !again)
+        e = list_begin(s, hash, call->by, now_ms);
     if (e == ERR_NONE)
         e = apply(s, defs, len, sorted, now_ms, r);
     free(sorted);

@@ -22,7 +22,7 @@ static enum err clear_rows(struct forgetting *f)
         return ERR_NONE;
     uint64_t to = f->to;
     f->to = 0;
-    return rows_forget(f->s, f->from, to);
+    return rows_forget(f->s, f->from, to, f->now_ms);
 }
 
 static enum err forget_one(struct forgetting *f, uint64_t pos, const struct entry *en)

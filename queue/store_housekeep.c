@@ -4,7 +4,7 @@
  * Time is the wall clock's, and a wall clock can be set. When it moved further than the machine was
  * up since the last look, nothing expires for an hour: whoever set it wrongly has time to mend it.
  */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <string.h>
 
@@ -84,7 +84,7 @@ static enum err drop_old_requests(struct store *s, struct lane *l, int64_t now_m
         int64_t until_ms;
         e = asked_until(s, l, asked[i].pos, now_ms, &until_ms);
         if (e == ERR_NONE && until_ms == 0)
-            e = request_drop(s, l, &asked[i]);
+            e = request_end(s, l, &asked[i], now_ms);
         else if (until_ms < s->asked_due_ms)
             s->asked_due_ms = until_ms;
     }
@@ -132,8 +132,7 @@ static enum err expire_asked(struct store *s, int64_t now_ms)
 
 /* ---- trimming ---- */
 
-/* Exceptions below the log's first position were asked for again; their bytes are kept apart. */
-static enum err lowest_of(struct store *s, const struct lane *l, uint64_t *low)
+enum err lane_lowest(struct store *s, const struct lane *l, uint64_t *low)
 {
     size_t len = 0;
     *low = lane_position(l) + 1;
@@ -160,7 +159,7 @@ enum err trim_mark(struct store *s, uint64_t *mark)
         uint64_t low;
         if (s->lanes[i]->retired)
             continue;
-        enum err e = lowest_of(s, s->lanes[i], &low);
+        enum err e = lane_lowest(s, s->lanes[i], &low);
         if (e != ERR_NONE)
             return e;
         if (low < *mark)
@@ -326,6 +325,8 @@ enum err store_housekeep(struct store *s, int64_t now_ms, uint64_t boot_ms, unsi
         e = expire(s, now_ms, &expire_work);
     if (e == ERR_NONE && old_goes)
         e = expire_asked(s, now_ms);
+    if (e == ERR_NONE)
+        e = lanes_give_up_excess(s, now_ms);
     if (e == ERR_NONE)
         e = trim(s, now_ms, &work);
     if (e == ERR_NONE)

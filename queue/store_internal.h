@@ -1,24 +1,35 @@
 /* What the files of the store share; nobody else includes it.
  *
  *   store_open.c       the directory, its lock, a new store, an old one
+ *   store_upgrade.c    a store of the format before
  *   store_check.c      looks at data.mdb before it is mapped
  *   store_room.c       room on the disk and in the map
  *   store_db.c         tables, records with a checksum, turns
- *   store_codec.c      the records
+ *   store_codec.c      the records; store_codec_operate.c: lists and jobs
  *   store_state.c      what is held in memory during a turn: the meta record and the lanes
  *   store_log.c        append, read
  *   store_index.c      ids, newest versions, deletions
- *   store_define.c     the registry of lanes
+ *   store_define.c     lanes begin, change, retire
+ *   store_lists.c      the list in force, and those it replaced
+ *   store_registry.c   the registry as operators see it; hold and release
  *   store_lane.c       grant, release, kept; exceptions and requests
  *   store_commit.c     one lane's commit
  *   store_rows.c       rows and runs
+ *   store_history.c    earlier failures
+ *   store_filter.c     which rows an operator means
+ *   store_failed.c     pages of failed deliveries: list, count, replay, purge
+ *   store_page.c       what such a page walks over
+ *   store_jobs.c       replay jobs
+ *   store_job_rows.c   the positions in them
+ *   store_step.c       puts them back into their lanes
  *   store_show.c       depth, receipt, tally
  *   store_housekeep.c  expiry, trimming
+ *   store_lane_max.c   what a lane pins beyond its share
  *   store_forget.c     what is forgotten, by time or because the store is full
  *
- * What always holds between two calls: the meta record and every lane are in memory as the turn has
- * made them; all else is in the tables. store_commit writes what is dirty, store_abort reads all of
- * it anew. */
+ * What always holds between two calls: the meta record, every lane and every job are in memory as
+ * the turn has made them; all else is in the tables. store_commit writes what is dirty, store_abort
+ * reads all of it anew. */
 #ifndef VOLLEY_QUEUE_STORE_INTERNAL_H
 #define VOLLEY_QUEUE_STORE_INTERNAL_H
 
@@ -26,7 +37,7 @@
 
 #include <lmdb.h>
 
-#define STORE_FORMAT       1u   /* of all records; this build reads this one and the one before */
+#define STORE_FORMAT       2u   /* of all records; this build reads this one and the one before */
 #define STORE_ENTRY_COST   128u /* what an id counts in max_bytes */
 #define STORE_REQUEUE_MS   60000
 #define STORE_CALM_MS      3600000u /* after a jump of the wall clock nothing expires for so long */
@@ -51,8 +62,15 @@ enum table {
     TABLE_REQUESTED,  /* lane position → number */
     TABLE_LOOSE,      /* position → nothing: trimmed, has bytes, and no failed row holds them */
     TABLE_LATER,      /* due_ms position → nothing: to be forgotten, but not in its turn */
+    /* since format 2; the numbers before are part of checksums */
+    TABLE_HISTORY, /* position lane → earlier failed rows */
+    TABLE_LIST,    /* number → struct list; the last one is in force */
+    TABLE_JOB,     /* number → struct job */
+    TABLE_MEMBER,  /* lane position → struct member: in which job the row is */
+    TABLE_WAITING, /* job lane position → nothing: its turn has not come */
     TABLE_COUNT
 };
+#define TABLES_OF_FORMAT_1 ((enum table)(TABLE_LATER + 1))
 
 /* Counters and marks. Positions below `first` are trimmed, below `forget` forgotten (or in
  * TABLE_LATER). */
@@ -65,7 +83,9 @@ struct meta {
     uint64_t kept_bytes; /* of these, canonical bytes of trimmed positions */
     uint64_t deletions;  /* records in TABLE_DELETION */
     uint64_t registry_version;
-    uint32_t lanes_made;  /* numbers given so far */
+    uint32_t lanes_made; /* numbers given so far */
+    uint64_t lists_made, jobs_made;
+    uint64_t sum;         /* canonical bytes and STORE_ENTRY_COST of all that ever was appended */
     int64_t look_wall_ms; /* housekeeping's last look at the clocks; 0: never */
     uint64_t look_boot_ms;
     uint64_t calm_until_boot_ms;
@@ -80,6 +100,8 @@ struct entry {
     int64_t failed_ms;   /* of its latest failed row, even if that is gone */
     uint32_t holds;      /* failed rows */
     int64_t requeued_ms; /* when it was last put back; 0 */
+    uint64_t sum;        /* meta.sum when it had been appended */
+    uint8_t author[32];  /* all zero: not known (it was finished before format 2) */
     bool has_address;
     uint8_t address[32];
 };
@@ -111,7 +133,7 @@ struct lane {
     char holder_name[PUBLISHER_NAME_SIZE];
     bool progressed; /* since the last grant */
     uint32_t stalls;
-    uint8_t operator_hold; /* 0: as defined; 1: held; 2: released. For hold and release to come */
+    uint8_t operator_hold; /* enum lane_hold */
     uint64_t request_last, requests_pending;
     uint64_t delivered, failed, skipped, expired, purged; /* rows: positions covered */
     uint32_t exceptions_len;
@@ -120,6 +142,32 @@ struct lane {
     /* Not in the lane's record. `wanted` is the newest's, `definition` the one in force: the same
      * memory when none waits. */
     struct definition *definition, *wanted;
+};
+
+/* A list of definitions that is, or was, in force. */
+struct list {
+    uint8_t hash[32];
+    int64_t since_ms, replaced_ms; /* 0: not replaced yet */
+    char by[OPERATOR_SIZE], replaced_by[OPERATOR_SIZE];
+};
+
+/* A replay job. */
+struct job {
+    struct replay_job told;
+    uint64_t token;
+    uint32_t next_lane; /* lanes after this one come first in the next round */
+    bool dirty;         /* not written yet */
+    /* Not in its record. */
+    bool stepped;          /* since it was read, or since it began to run */
+    bool paged;            /* since the last step */
+    uint64_t last_boot_ms; /* the last step; of a job that collects: the last one after a page */
+    uint64_t credit;       /* STEP_COST for each delivery */
+};
+
+/* A row's place in a job. It counts while the job runs or collects, or when it was asked for. */
+struct member {
+    uint64_t job;
+    bool asked;
 };
 
 struct room {
@@ -141,8 +189,12 @@ struct store {
     struct problem problem; /* what LMDB said last, */
     int last_error;         /* and its number */
     enum err broken;        /* a given-up turn could not be undone */
+    uint32_t format;        /* of the records on disk */
     struct meta meta;
     bool meta_dirty;
+    struct job *jobs; /* ascending by number, at most JOBS_MAX */
+    size_t jobs_len;
+    bool leftovers;      /* of jobs that are over, there may be rows in TABLE_WAITING */
     struct lane **lanes; /* ascending by number; retired ones too */
     size_t lanes_len, lanes_cap, lanes_alive;
     uint8_t *verdicts; /* by kind: 0 unknown, else some lane takes it or none */
@@ -164,6 +216,13 @@ struct store {
     struct lane_status *statuses;
     struct path_stat *paths;
     struct receipt_lane *receipts;
+    struct row *history;
+    size_t history_len, history_cap;
+    struct lane_entry *registry;
+    struct lane_version *versions;
+    struct failed_row *failed;
+    struct failed_group *groups;
+    struct replay_job *jobs_told;
 };
 
 /* ---- store_db.c ---- */
@@ -185,14 +244,15 @@ struct key key_u64_u64(uint64_t a, uint64_t b);
 
 /* Ends the process when no turn is open: a bug of the caller. */
 void db_need_turn(const struct store *s);
-/* Opens the tables; with `create` those that are missing are made. */
-MUST_USE enum err db_open_tables(struct store *s, bool create);
+/* Opens the tables from … to-1; with `create` those that are missing are made. */
+MUST_USE enum err db_open_tables(struct store *s, enum table from, enum table to, bool create);
 MUST_USE enum err db_begin(struct store *s);
 MUST_USE enum err db_commit(struct store *s);
 void db_abort(struct store *s);
 /* Around every read that may come outside a turn. They may not be nested. */
 MUST_USE enum err db_wake(struct store *s);
 void db_sleep(struct store *s);
+MUST_USE enum err db_empty(struct store *s, enum table t, bool *empty);
 /* Pages that hold something, in all tables. */
 MUST_USE enum err db_pages(struct store *s, uint64_t *pages);
 
@@ -237,11 +297,13 @@ uint64_t walk_key_pos(const struct walk *w); /* of an integer key */
 
 /* ---- store_codec.c: the readers return false when the record is not one ---- */
 
+/* A number below `count`, else `u` is bad. */
+unsigned record_enum(struct unpack *u, unsigned count);
 uint32_t record_check(enum table t, const void *key, size_t key_len, const void *data, size_t len);
 void meta_pack(struct pack *p, const struct meta *m);
-bool meta_unpack(struct unpack *u, struct meta *m);
+bool meta_unpack(struct unpack *u, uint32_t format, struct meta *m);
 void entry_pack(struct pack *p, const struct entry *e);
-bool entry_unpack(struct unpack *u, struct entry *e);
+bool entry_unpack(struct unpack *u, uint32_t format, struct entry *e);
 void log_pack(struct pack *p, int64_t accepted_ms, const struct event *ev);
 /* The event is new and the caller's. */
 bool log_unpack(struct unpack *u, int64_t *accepted_ms, struct event **ev);
@@ -250,13 +312,21 @@ bool latest_unpack(struct unpack *u, struct latest *l);
 void version_pack(struct pack *p, const struct version *v);
 bool version_unpack(struct unpack *u, struct version *v);
 void lane_pack(struct pack *p, const struct lane *l);
-bool lane_unpack(struct unpack *u, struct lane *l);
+bool lane_unpack(struct unpack *u, uint32_t format, struct lane *l);
 void exceptions_pack(struct pack *p, const struct exception *x, size_t len);
 bool exceptions_unpack(struct unpack *u, struct exception x[QUEUE_EXCEPTIONS_MAX], size_t *len);
 void paths_pack(struct pack *p, const struct path_stat *paths, size_t len);
 bool paths_unpack(struct unpack *u, struct path_stat paths[PATHS_MAX], size_t *len);
 void row_pack(struct pack *p, const struct row *r);
 bool row_unpack(struct unpack *u, struct row *r); /* not `from`, which is in the key */
+void history_pack(struct pack *p, const struct row *rows, size_t len);
+bool history_unpack(struct unpack *u, uint64_t pos, struct row rows[HISTORY_MAX], size_t *len);
+void list_pack(struct pack *p, const struct list *l);
+bool list_unpack(struct unpack *u, struct list *l);
+void job_pack(struct pack *p, const struct job *j);
+bool job_unpack(struct unpack *u, struct job *j); /* not its number */
+void member_pack(struct pack *p, const struct member *m);
+bool member_unpack(struct unpack *u, struct member *m);
 
 /* ---- store_check.c ---- */
 
@@ -271,6 +341,8 @@ uint64_t room_map_bytes(const struct store_options *o, uint64_t used);
 MUST_USE enum err room_grow_map(struct store *s); /* between turns */
 /* Whether an append of `len` bytes may be taken. ERR_NO_SPACE, ERR_FULL: `why` says it. */
 MUST_USE enum err room_for(struct store *s, size_t len, struct problem *why);
+/* The same for what an operator writes beside; only ERR_NO_SPACE. */
+MUST_USE enum err room_for_operator(struct store *s);
 /* The ballast: a file that is given up when a store is opened on a full disk, so that its first
  * commit has room. False when there is none and no room for it. */
 bool room_ballast(const char *dir);
@@ -278,12 +350,16 @@ void room_drop_ballast(const char *dir); /* when the disk is full */
 
 /* ---- store_state.c ---- */
 
+/* Reads which format the records have. ERR_VERSION. */
+MUST_USE enum err state_find_format(struct store *s);
 MUST_USE enum err state_load(struct store *s);
 MUST_USE enum err state_flush(struct store *s);
 void state_free(struct store *s);
 struct lane *state_add_lane(struct store *s); /* with the next number, dirty */
 void state_remove_lane(struct store *s, struct lane *l);
 struct lane *lane_find(const struct store *s, uint32_t number); /* NULL: none */
+/* Of the first one in s->lanes with this number or a larger one. */
+size_t lane_index(const struct store *s, uint32_t number);
 /* What is dealt with, by the owner's word or the queue's. */
 static inline uint64_t lane_position(const struct lane *l)
 {
@@ -333,11 +409,14 @@ MUST_USE enum err paths_load(struct store *s, const struct lane *l,
 /* The first of them, into s->requests. */
 MUST_USE enum err requests_load(struct store *s, const struct lane *l, size_t *len);
 MUST_USE enum err request_add(struct store *s, struct lane *l, uint64_t pos);
-/* All up to this number are taken up, or (UINT64_MAX) dropped. */
 /* Drops those for positions that have no row any more: they arrived meanwhile. */
 MUST_USE enum err requests_cancel(struct store *s, struct lane *l, uint64_t from, uint64_t to);
-MUST_USE enum err requests_take(struct store *s, struct lane *l, uint64_t number);
 MUST_USE enum err request_drop(struct store *s, struct lane *l, const struct lane_request *r);
+/* The same, and when the position is no exception, its turn in a replay job is over. */
+MUST_USE enum err request_end(struct store *s, struct lane *l, const struct lane_request *r,
+                              int64_t now_ms);
+/* All up to this number end: taken up, or (UINT64_MAX) the lane is over. */
+MUST_USE enum err requests_end(struct store *s, struct lane *l, uint64_t number, int64_t now_ms);
 MUST_USE enum err request_pending(struct store *s, const struct lane *l, uint64_t pos, bool *is);
 /* Some lane still has something to do about this position: it is an exception or asked for. */
 MUST_USE enum err lanes_want(struct store *s, uint64_t pos, bool *want);
@@ -373,14 +452,16 @@ MUST_USE enum err row_get(struct store *s, uint32_t lane, uint64_t pos, struct r
 MUST_USE enum err row_find(struct store *s, uint32_t lane, uint64_t pos, struct row *r);
 /* Replaces the position's row. Nothing when the position is forgotten. */
 MUST_USE enum err row_put(struct store *s, struct lane *l, const struct row *r, int64_t now_ms);
-MUST_USE enum err row_remove(struct store *s, struct lane *l, uint64_t pos);
+MUST_USE enum err row_remove(struct store *s, struct lane *l, uint64_t pos, int64_t now_ms);
+/* The first run that ends at or after `pos`. ERR_NOT_FOUND. */
+MUST_USE enum err run_next(struct store *s, uint32_t lane, uint64_t pos, struct row *r);
 /* A run of positions that have no row. One that goes on where the last ended makes that longer. */
 MUST_USE enum err run_add(struct store *s, struct lane *l, const struct row *r);
 /* Takes these positions out of the lane's runs. */
 MUST_USE enum err run_cut(struct store *s, struct lane *l, uint64_t from, uint64_t to);
 MUST_USE enum err runs_drop(struct store *s, struct lane *l);
 /* All rows of all lanes at these positions. */
-MUST_USE enum err rows_forget(struct store *s, uint64_t from, uint64_t to);
+MUST_USE enum err rows_forget(struct store *s, uint64_t from, uint64_t to, int64_t now_ms);
 /* Goes on looking for rows of lanes that are no more, about `looks` of them: they go, and no longer
  * hold bytes. */
 MUST_USE enum err rows_sweep(struct store *s, unsigned looks);
@@ -389,6 +470,9 @@ MUST_USE enum err row_holds(struct store *s, uint64_t pos, struct entry *e);
 
 /* ---- store_housekeep.c, store_forget.c ---- */
 
+/* The lowest position that this lane still needs. Exceptions below the log's first position were
+ * asked for again: their bytes are kept apart, and nothing else for them. */
+MUST_USE enum err lane_lowest(struct store *s, const struct lane *l, uint64_t *low);
 /* The lowest position that some lane still needs. */
 MUST_USE enum err trim_mark(struct store *s, uint64_t *mark);
 /* Takes what nobody needs any more out of the log, at most `*work` positions, which is lowered. */

@@ -1,5 +1,5 @@
 /* Lanes and their holders: grant, release, what a holder is told; exceptions, requests, paths. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -127,7 +127,13 @@ enum err request_drop(struct store *s, struct lane *l, const struct lane_request
     return e == ERR_NONE ? db_del(s, TABLE_REQUESTED, &k) : e;
 }
 
-enum err requests_take(struct store *s, struct lane *l, uint64_t number)
+enum err request_end(struct store *s, struct lane *l, const struct lane_request *r, int64_t now_ms)
+{
+    enum err e = request_drop(s, l, r);
+    return e == ERR_NONE ? member_vanish(s, l, r->pos, now_ms) : e;
+}
+
+enum err requests_end(struct store *s, struct lane *l, uint64_t number, int64_t now_ms)
 {
     enum err e = ERR_NONE;
     while (e == ERR_NONE && l->requests_pending > 0) {
@@ -138,7 +144,7 @@ enum err requests_take(struct store *s, struct lane *l, uint64_t number)
         for (size_t i = 0; e == ERR_NONE && i < len; i++) {
             if (s->requests[i].number > number)
                 return ERR_NONE;
-            e = request_drop(s, l, &s->requests[i]);
+            e = request_end(s, l, &s->requests[i], now_ms);
         }
     }
     return e;

@@ -1,6 +1,6 @@
 /* The log: appending, finding what is there already, reading. An append touches the log, the index
  * and nothing of any lane, however many there are. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <string.h>
 
@@ -11,7 +11,7 @@ enum err entry_get(struct store *s, uint64_t pos, struct entry *en)
     struct key k = key_u64(pos);
     struct unpack u;
     enum err e = db_get(s, TABLE_ENTRY, &k, &u);
-    if (e == ERR_NONE && !entry_unpack(&u, en))
+    if (e == ERR_NONE && !entry_unpack(&u, STORE_FORMAT, en))
         e = db_corrupt(s, TABLE_ENTRY);
     return e;
 }
@@ -83,7 +83,9 @@ static enum err refuse(struct store *s, const struct event *ev, int64_t now_ms, 
     uint64_t need = ev->len + STORE_ENTRY_COST;
     if (s->meta.bytes + need <= s->options.max_bytes)
         return ERR_NONE;
-    e = forget_for(s, need, now_ms);
+    e = lanes_give_up_excess(s, now_ms);
+    if (e == ERR_NONE)
+        e = forget_for(s, need, now_ms);
     if (e == ERR_FULL)
         return problem_set(why, ERR_FULL, "queue is full (its relays are behind); try again later");
     return e;
@@ -94,7 +96,9 @@ static enum err put_event(struct store *s, const struct event *ev, uint64_t pos,
     struct entry en = {.accepted_ms = now_ms,
                        .kind = ev->kind,
                        .len = (uint32_t)ev->len,
+                       .sum = s->meta.sum + ev->len + STORE_ENTRY_COST,
                        .has_address = ev->has_address};
+    memcpy(en.author, ev->pubkey, sizeof en.author);
     memcpy(en.id, ev->id, sizeof en.id);
     memcpy(en.address, ev->address, sizeof en.address);
     struct key k = key_u64(pos);
@@ -122,6 +126,7 @@ static enum err append_new(struct store *s, struct event *ev, int64_t now_ms,
     s->meta.head = pos;
     s->meta.entries++;
     s->meta.bytes += ev->len + STORE_ENTRY_COST;
+    s->meta.sum += ev->len + STORE_ENTRY_COST;
     s->meta_dirty = true;
     r->pos = pos;
     return e;

@@ -9,7 +9,7 @@
  * Opening looks before it touches: lock, data.mdb's own pages, then our meta record and every lane,
  * and only then the first commit. That commit is made in any case: what a dead process wrote and
  * did not sync is durable before anybody reads it. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +134,8 @@ static enum err fill_new(struct store *s)
 {
     enum err e = db_begin(s);
     if (e == ERR_NONE)
-        e = db_open_tables(s, true);
+        e = db_open_tables(s, 0, TABLE_COUNT, true);
+    s->format = STORE_FORMAT;
     s->meta = (struct meta){.first = 1, .forget = 1};
     s->meta_dirty = true;
     if (e == ERR_NONE)
@@ -163,6 +164,20 @@ static enum err make_new(struct store *s, struct problem *p)
 
 /* ---- an old one ---- */
 
+/* A store of the format before has not all of them. */
+static enum err open_tables(struct store *s)
+{
+    enum err e = db_open_tables(s, 0, TABLES_OF_FORMAT_1, false);
+    if (e == ERR_NONE)
+        e = state_find_format(s);
+    if (e == ERR_NONE && s->format == STORE_FORMAT)
+        e = db_open_tables(s, TABLES_OF_FORMAT_1, TABLE_COUNT, false);
+    if (e == ERR_NOT_FOUND)
+        e = problem_set(&s->problem, ERR_CORRUPT,
+                        "%s/data.mdb is no store of volley; use another directory", s->dir);
+    return e;
+}
+
 /* Reads all that a refusal can come from; writes nothing. LMDB keeps the tables open because the
  * transaction that opened them is committed. */
 static enum err look_inside(struct store *s)
@@ -170,10 +185,7 @@ static enum err look_inside(struct store *s)
     enum err e = db_wake(s);
     if (e != ERR_NONE)
         return e;
-    e = db_open_tables(s, false);
-    if (e == ERR_NOT_FOUND)
-        e = problem_set(&s->problem, ERR_CORRUPT,
-                        "%s/data.mdb is no store of volley; use another directory", s->dir);
+    e = open_tables(s);
     if (e == ERR_NONE)
         e = state_load(s);
     (void)mdb_txn_commit(s->reader);
@@ -181,15 +193,17 @@ static enum err look_inside(struct store *s)
     return e;
 }
 
-static enum err first_commit(struct store *s)
+static enum err first_commit(struct store *s, int64_t now_ms)
 {
     enum err e = store_begin(s);
+    if (e == ERR_NONE && s->format != STORE_FORMAT)
+        e = store_upgrade(s, now_ms);
     s->meta.opened++;
     s->meta_dirty = true;
     return e == ERR_NONE ? store_commit(s) : e;
 }
 
-static enum err open_old(struct store *s, struct problem *p)
+static enum err open_old(struct store *s, int64_t now_ms, struct problem *p)
 {
     char path[PATH_LEN];
     uint64_t used;
@@ -202,12 +216,12 @@ static enum err open_old(struct store *s, struct problem *p)
     if (e != ERR_NONE)
         return e;
     room_drop_ballast(s->dir);
-    return told(s, first_commit(s), p);
+    return told(s, first_commit(s, now_ms), p);
 }
 
 /* ---- all ---- */
 
-static enum err open_all(struct store *s, struct problem *p)
+static enum err open_all(struct store *s, int64_t now_ms, struct problem *p)
 {
     char path[PATH_LEN];
     enum err e = make_dir(s->dir, p);
@@ -217,27 +231,35 @@ static enum err open_all(struct store *s, struct problem *p)
     if (e == ERR_NONE && access(path, F_OK) != 0)
         e = make_new(s, p);
     if (e == ERR_NONE)
-        e = open_old(s, p);
+        e = open_old(s, now_ms, p);
     if (e == ERR_NONE)
         s->has_ballast = room_ballast(s->dir);
     return e;
 }
 
+/* What was judged by another retention is looked at again. */
+static void judge_anew(struct store *s)
+{
+    s->meta.expired = s->meta.first - 1;
+    s->asked_due_ms = 0;
+}
+
 enum err store_open(const struct store_options *o, int64_t now_ms, struct store **out,
                     struct problem *p)
 {
-    (void)now_ms; /* nothing of an opening is timed: housekeeping judges the clocks itself */
     struct store *s = mem_zero(1, sizeof *s);
     s->options = *o;
     s->dir = mem_strdup(o->dir);
     s->options.dir = s->dir;
     s->lock_fd = -1;
-    enum err e = open_all(s, p);
-    if (e == ERR_NONE)
-        *out = s;
-    else
+    enum err e = open_all(s, now_ms, p);
+    if (e != ERR_NONE) {
         store_close(s);
-    return e;
+        return e;
+    }
+    judge_anew(s);
+    *out = s;
+    return ERR_NONE;
 }
 
 void store_close(struct store *s)
@@ -252,8 +274,21 @@ void store_close(struct store *s)
     free(s->statuses);
     free(s->paths);
     free(s->receipts);
+    free(s->history);
+    free(s->registry);
+    free(s->versions);
+    free(s->failed);
+    free(s->groups);
+    free(s->jobs_told);
     free(s->dir);
     free(s);
+}
+
+void store_set_limits(struct store *s, const struct store_options *o)
+{
+    s->options = *o;
+    s->options.dir = s->dir;
+    judge_anew(s);
 }
 
 const char *store_problem(const struct store *s)

@@ -117,6 +117,16 @@ enum err room_for(struct store *s, size_t len, struct problem *why)
     return ERR_NONE;
 }
 
+/* One page of a walk that writes, at most. */
+#define PAGE_WRITES (2 * MIB)
+
+enum err room_for_operator(struct store *s)
+{
+    struct problem why;
+    enum err e = room_for(s, PAGE_WRITES, &why);
+    return e == ERR_FULL ? ERR_NO_SPACE : e;
+}
+
 /* ---- ballast ---- */
 
 static void ballast_path(const char *dir, char path[4096])

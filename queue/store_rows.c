@@ -2,12 +2,13 @@
  *
  * A row of one position stands in TABLE_ROW under position and lane: so a receipt, a duplicate and
  * forgetting find all lanes' rows of a position side by side. What the queue gives up by itself
- * becomes a run in TABLE_RUN, under lane and first position, however long the outage was. No
- * position is in both. The lanes count what their rows cover as rows come and go.
+ * becomes a run in TABLE_RUN, under lane and first position, however long the outage was; expired,
+ * or purged when an operator purged it. No position is in both. The lanes count what their rows
+ * cover as rows come and go.
  *
  * A failed row holds its event's bytes: the entry counts such rows, and knows when the last one
- * failed. */
-#include "queue/store_internal.h"
+ * failed. A row that changes leaves its replay job. */
+#include "queue/store_operate.h"
 
 #include <string.h>
 
@@ -70,8 +71,7 @@ enum err run_add(struct store *s, struct lane *l, const struct row *r)
     struct row before, whole = *r;
     count(l, r->end, r->to - r->from + 1, 0);
     enum err e = r->from > 1 ? run_before(s, l->number, r->from - 1, &before) : ERR_NOT_FOUND;
-    if (e == ERR_NONE && before.to == r->from - 1 && before.cls == r->cls && r->attempts == 0 &&
-        before.attempts == 0) {
+    if (e == ERR_NONE && before.to == r->from - 1 && before.end == r->end && before.cls == r->cls) {
         whole.from = before.from;
         whole.first_ms = before.first_ms;
     }
@@ -101,7 +101,7 @@ static enum err run_shorten(struct store *s, struct lane *l, const struct row *r
 
 enum err run_cut(struct store *s, struct lane *l, uint64_t from, uint64_t to)
 {
-    while (l->expired > 0 && from <= to) {
+    while (l->expired + l->purged > 0 && from <= to) {
         struct row r;
         enum err e = run_before(s, l->number, to, &r);
         if (e == ERR_NOT_FOUND || (e == ERR_NONE && r.to < from))
@@ -112,6 +112,29 @@ enum err run_cut(struct store *s, struct lane *l, uint64_t from, uint64_t to)
             return e;
     }
     return ERR_NONE;
+}
+
+enum err run_next(struct store *s, uint32_t lane, uint64_t pos, struct row *r)
+{
+    struct walk w;
+    struct key k = key_lane_u64(lane, pos), prefix = {.len = 0};
+    enum err e = run_before(s, lane, pos, r);
+    if ((e == ERR_NONE && r->to >= pos) || (e != ERR_NONE && e != ERR_NOT_FOUND))
+        return e;
+    key_add_u32(&prefix, lane);
+    e = walk_begin(s, TABLE_RUN, &w);
+    if (e != ERR_NONE)
+        return e;
+    e = walk_seek(&w, &k);
+    if (e == ERR_NONE && !walk_has_prefix(&w, &prefix))
+        e = ERR_NOT_FOUND;
+    if (e == ERR_NONE) {
+        r->from = walk_key_u64(&w, prefix.len);
+        if (!row_unpack(&w.u, r) || r->to < r->from)
+            e = db_corrupt(s, TABLE_RUN);
+    }
+    walk_end(&w);
+    return e;
 }
 
 enum err runs_drop(struct store *s, struct lane *l)
@@ -209,6 +232,9 @@ enum err row_put(struct store *s, struct lane *l, const struct row *r, int64_t n
     struct pack p = db_record(s);
     row_pack(&p, &new);
     e = db_put(s, TABLE_ROW, &k, &p);
+    if (e == ERR_NONE)
+        e = member_settle(s, l->number, r->from,
+                          r->end == ROW_FAILED ? SETTLED_FAILED : SETTLED_DROPPED, now_ms);
     if (e != ERR_NONE)
         return e;
     if (r->end == ROW_FAILED)
@@ -216,11 +242,13 @@ enum err row_put(struct store *s, struct lane *l, const struct row *r, int64_t n
     return failed_before ? let_go(s, r->from, &en) : ERR_NONE;
 }
 
-enum err row_remove(struct store *s, struct lane *l, uint64_t pos)
+enum err row_remove(struct store *s, struct lane *l, uint64_t pos, int64_t now_ms)
 {
     struct entry en;
     struct row old;
-    enum err e = row_get(s, l->number, pos, &old);
+    enum err e = member_settle(s, l->number, pos, SETTLED_DELIVERED, now_ms);
+    if (e == ERR_NONE)
+        e = row_get(s, l->number, pos, &old);
     if (e == ERR_NOT_FOUND)
         return run_cut(s, l, pos, pos);
     if (e != ERR_NONE)
@@ -317,10 +345,14 @@ static enum err singles_forget(struct store *s, uint64_t from, uint64_t to)
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
-enum err rows_forget(struct store *s, uint64_t from, uint64_t to)
+enum err rows_forget(struct store *s, uint64_t from, uint64_t to, int64_t now_ms)
 {
     enum err e = singles_forget(s, from, to);
-    for (size_t i = 0; e == ERR_NONE && i < s->lanes_len; i++)
-        e = run_cut(s, s->lanes[i], from, to);
-    return e;
+    for (size_t i = 0; e == ERR_NONE && i < s->lanes_len; i++) {
+        struct lane *l = s->lanes[i];
+        e = run_cut(s, l, from, to);
+        if (e == ERR_NONE)
+            e = members_settle(s, l->number, from, to, SETTLED_DROPPED, now_ms);
+    }
+    return e == ERR_NONE ? history_forget(s, from, to) : e;
 }

@@ -1,6 +1,6 @@
 /* What operators see: depth, receipts, the tally of the "blasted" line. Nothing is decided here:
  * positions, exceptions, rows and the definition that held are read and put side by side. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <string.h>
 
@@ -33,6 +33,7 @@ static enum err lane_status(struct store *s, const struct lane *l, struct path_s
                                 .start = l->start,
                                 .position = lane_position(l),
                                 .retrying = l->exceptions_len,
+                                .asked = l->requests_pending,
                                 .failed = l->failed,
                                 .skipped = l->skipped,
                                 .expired = l->expired,
@@ -127,6 +128,27 @@ static enum err receipt_lane(struct store *s, const struct lane *l, uint64_t pos
     return e;
 }
 
+/* Earlier failures of this lane at the end of s->history, which may move as it grows. */
+static enum err add_history(struct store *s, const struct lane *l, uint64_t pos, size_t *len)
+{
+    if (s->history_cap < s->history_len + HISTORY_MAX) {
+        s->history_cap = 2 * s->history_cap + HISTORY_MAX;
+        s->history = mem_grow(s->history, s->history_cap * sizeof *s->history);
+    }
+    enum err e = history_load(s, l->number, pos, s->history + s->history_len, len);
+    s->history_len += *len;
+    return e;
+}
+
+static void place_history(struct store *s, size_t lanes_len)
+{
+    const struct row *at = s->history;
+    for (size_t i = 0; i < lanes_len; i++) {
+        s->receipts[i].history = at;
+        at += s->receipts[i].history_len;
+    }
+}
+
 static enum err receipt(struct store *s, const uint8_t id[EVENT_ID_LEN], struct queue_receipt *out)
 {
     struct entry en;
@@ -140,11 +162,18 @@ static enum err receipt(struct store *s, const uint8_t id[EVENT_ID_LEN], struct 
     *out = (struct queue_receipt){
         .pos = pos, .accepted_ms = en.accepted_ms, .kind = en.kind, .lanes = s->receipts};
     memcpy(out->id, id, EVENT_ID_LEN);
+    s->history_len = 0;
     for (size_t i = 0; e == ERR_NONE && i < s->lanes_len; i++) {
         const struct lane *l = s->lanes[i];
-        if (!l->retired || pos <= l->floor) /* a retired lane's floor is where it ended */
-            e = receipt_lane(s, l, pos, en.kind, &s->receipts[out->lanes_len++]);
+        struct receipt_lane *r = &s->receipts[out->lanes_len];
+        if (l->retired && pos > l->floor) /* a retired lane's floor is where it ended */
+            continue;
+        e = receipt_lane(s, l, pos, en.kind, r);
+        if (e == ERR_NONE)
+            e = add_history(s, l, pos, &r->history_len);
+        out->lanes_len++;
     }
+    place_history(s, out->lanes_len);
     return e;
 }
 

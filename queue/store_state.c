@@ -1,7 +1,7 @@
-/* What a turn works on in memory: the meta record, the lanes with their definitions, and for each
- * kind whether any lane takes it. The tables hold it as of the last commit; a given-up turn reads
- * it anew. */
-#include "queue/store_internal.h"
+/* What a turn works on in memory: the meta record, the lanes with their definitions, the jobs
+ * (store_jobs.c), and for each kind whether any lane takes it. The tables hold it as of the last
+ * commit; a given-up turn reads it anew. */
+#include "queue/store_operate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,26 +10,41 @@
 
 /* ---- meta ---- */
 
-static enum err load_meta(struct store *s)
+/* The meta record behind magic and format, which is noted. */
+static enum err read_meta(struct store *s, struct unpack *u)
 {
     struct key k = key_bytes(META_KEY, strlen(META_KEY));
-    struct unpack u;
-    enum err e = db_get(s, TABLE_META, &k, &u);
+    enum err e = db_get(s, TABLE_META, &k, u);
     if (e == ERR_NOT_FOUND)
         return db_corrupt(s, TABLE_META);
     if (e != ERR_NONE)
         return e;
     uint8_t magic[6];
-    unpack_raw(&u, magic, sizeof magic);
-    uint32_t format = unpack_u32(&u);
+    unpack_raw(u, magic, sizeof magic);
+    s->format = unpack_u32(u);
     if (memcmp(magic, "volley", sizeof magic) != 0)
         return db_corrupt(s, TABLE_META);
-    if (format != STORE_FORMAT)
+    if (s->format != STORE_FORMAT && s->format != STORE_FORMAT - 1)
         return problem_set(&s->problem, ERR_VERSION,
-                           "%s/data.mdb has format %u and this volley knows only %u: use the "
-                           "volley that wrote it, or a newer one",
-                           s->dir, format, STORE_FORMAT);
-    return meta_unpack(&u, &s->meta) ? ERR_NONE : db_corrupt(s, TABLE_META);
+                           "%s/data.mdb has format %u and this volley knows only %u and %u: use "
+                           "the volley that wrote it, or a newer one",
+                           s->dir, s->format, STORE_FORMAT - 1, STORE_FORMAT);
+    return ERR_NONE;
+}
+
+enum err state_find_format(struct store *s)
+{
+    struct unpack u;
+    return read_meta(s, &u);
+}
+
+static enum err load_meta(struct store *s)
+{
+    struct unpack u;
+    enum err e = read_meta(s, &u);
+    if (e == ERR_NONE && !meta_unpack(&u, s->format, &s->meta))
+        e = db_corrupt(s, TABLE_META);
+    return e;
 }
 
 static enum err flush_meta(struct store *s)
@@ -103,7 +118,7 @@ static enum err load_lanes(struct store *s)
         struct lane *l = mem_zero(1, sizeof *l);
         put_in_list(s, l);
         memcpy(&l->number, w.key, sizeof l->number);
-        if (!lane_unpack(&w.u, l)) {
+        if (!lane_unpack(&w.u, s->format, l)) {
             e = db_corrupt(s, TABLE_LANE);
             break;
         }
@@ -124,12 +139,16 @@ enum err state_load(struct store *s)
     enum err e = load_meta(s);
     if (e == ERR_NONE)
         e = load_lanes(s);
+    if (e == ERR_NONE && s->format == STORE_FORMAT)
+        e = jobs_load(s);
     return e;
 }
 
 enum err state_flush(struct store *s)
 {
     enum err e = flush_meta(s);
+    if (e == ERR_NONE)
+        e = jobs_flush(s);
     for (size_t i = 0; e == ERR_NONE && i < s->lanes_len; i++) {
         struct lane *l = s->lanes[i];
         if (!l->dirty)
@@ -150,6 +169,9 @@ void state_free(struct store *s)
     free(s->lanes);
     s->lanes = NULL;
     s->lanes_len = s->lanes_cap = s->lanes_alive = 0;
+    free(s->jobs);
+    s->jobs = NULL;
+    s->jobs_len = 0;
     s->meta = (struct meta){0};
     s->meta_dirty = false;
     s->asked_due_ms = 0;
@@ -180,24 +202,28 @@ void state_remove_lane(struct store *s, struct lane *l)
     lane_free(l);
 }
 
-struct lane *lane_find(const struct store *s, uint32_t number)
+size_t lane_index(const struct store *s, uint32_t number)
 {
     size_t low = 0, high = s->lanes_len;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (s->lanes[mid]->number == number)
-            return s->lanes[mid];
         if (s->lanes[mid]->number < number)
             low = mid + 1;
         else
             high = mid;
     }
-    return NULL;
+    return low;
+}
+
+struct lane *lane_find(const struct store *s, uint32_t number)
+{
+    size_t at = lane_index(s, number);
+    return at < s->lanes_len && s->lanes[at]->number == number ? s->lanes[at] : NULL;
 }
 
 bool lane_held(const struct lane *l)
 {
-    return l->operator_hold == 0 ? l->wanted->hold : l->operator_hold == 1;
+    return l->operator_hold == HOLD_AS_DEFINED ? l->wanted->hold : l->operator_hold == HOLD_HELD;
 }
 
 /* ---- verdicts: an append must not ask every lane ---- */

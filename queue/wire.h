@@ -15,11 +15,13 @@
 
 #define WIRE_VERSION 2u
 
-#define WIRE_MESSAGE_MAX (64u * 1024 * 1024)   /* bytes of any message */
-#define WIRE_APPENDS_MAX 1024u                 /* events of one append message */
-#define WIRE_ROWS_MAX    65536u                /* rows of one lane's commit */
-#define WIRE_EVENTS_MAX  65536u                /* positions of one read's answer, or of one tail */
-#define WIRE_LANES_MAX   (4 * QUEUE_LANES_MAX) /* in depth and receipts: retired ones too */
+#define WIRE_MESSAGE_MAX  (64u * 1024 * 1024)   /* bytes of any message */
+#define WIRE_APPENDS_MAX  1024u                 /* events of one append message */
+#define WIRE_ROWS_MAX     65536u                /* rows of one lane's commit */
+#define WIRE_EVENTS_MAX   65536u                /* positions of one read's answer, or of one tail */
+#define WIRE_LANES_MAX    (4 * QUEUE_LANES_MAX) /* in depth and receipts: retired ones too */
+#define WIRE_VERSIONS_MAX 65536u                /* definitions of all lanes of a registry */
+#define WIRE_GROUPS_MAX   65536u                /* of one page of failed deliveries */
 
 enum wire_type {
     WIRE_APPEND = 1,
@@ -29,6 +31,11 @@ enum wire_type {
     WIRE_DEFINE,
     WIRE_DEPTH,
     WIRE_RECEIPT,
+    WIRE_REGISTRY,
+    WIRE_HOLD,
+    WIRE_FAILED,
+    WIRE_JOBS,
+    WIRE_CANCEL,
     WIRE_TYPE_END
 };
 #define WIRE_IS_REPLY 0x80u /* set in the type of a reply */
@@ -66,6 +73,12 @@ struct wire_request {
         } commit;
         struct define_call define;
         uint8_t receipt[EVENT_ID_LEN];
+        struct hold_call hold;
+        struct failed_call failed;
+        struct {
+            uint64_t job;
+            char by[OPERATOR_SIZE];
+        } cancel;
     };
 };
 
@@ -99,6 +112,13 @@ struct wire_reply {
         struct define_result define;
         struct queue_depth depth;
         struct queue_receipt receipt;
+        struct queue_registry registry;
+        struct hold_result hold;
+        struct failed_page failed;
+        struct {
+            const struct replay_job *jobs;
+            size_t len;
+        } jobs;
     };
 };
 

@@ -144,6 +144,21 @@ void wire_get_row(struct unpack *u, struct row *r)
     unpack_str(u, r->text, sizeof r->text);
 }
 
+void wire_put_history(struct pack *p, const struct row *r, size_t len)
+{
+    pack_u32(p, (uint32_t)len);
+    for (size_t i = 0; i < len; i++)
+        wire_put_row(p, &r[i]);
+}
+
+const struct row *wire_get_history(struct unpack *u, struct wire_arena *a, size_t *len)
+{
+    struct row *r = wire_array(u, a, WIRE_ROW_MIN, HISTORY_MAX, sizeof *r, len);
+    for (size_t i = 0; i < *len && !u->bad; i++)
+        wire_get_row(u, &r[i]);
+    return r;
+}
+
 void wire_put_learned(struct pack *p, const struct learned *l)
 {
     pack_u32(p, l->window);

@@ -19,11 +19,12 @@ void *wire_array(struct unpack *u, struct wire_arena *a, size_t each, uint32_t m
 /* A copy of a text in the arena: NULL when empty. */
 const char *wire_text(struct unpack *u, struct wire_arena *a, size_t max);
 
-#define WIRE_EXCEPTION_LEN 24u
-#define WIRE_REQUEST_LEN   16u
-#define WIRE_PATH_LEN      66u
-#define WIRE_ROW_MIN       44u
-#define WIRE_EVENT_MIN     37u
+#define WIRE_DEFINITION_MIN 24u
+#define WIRE_EXCEPTION_LEN  24u
+#define WIRE_REQUEST_LEN    16u
+#define WIRE_PATH_LEN       66u
+#define WIRE_ROW_MIN        44u
+#define WIRE_EVENT_MIN      37u
 void wire_put_exceptions(struct pack *p, const struct exception *e, size_t len);
 const struct exception *wire_get_exceptions(struct unpack *u, struct wire_arena *a, size_t *len);
 void wire_put_lane_requests(struct pack *p, const struct lane_request *r, size_t len);
@@ -37,7 +38,22 @@ void wire_put_learned(struct pack *p, const struct learned *l);
 void wire_get_learned(struct unpack *u, struct learned *l);
 void wire_put_live(struct pack *p, const struct lane_live *l);
 void wire_get_live(struct unpack *u, struct lane_live *l);
+/* Earlier failures of one event at one lane: at most HISTORY_MAX. */
+void wire_put_history(struct pack *p, const struct row *r, size_t len);
+const struct row *wire_get_history(struct unpack *u, struct wire_arena *a, size_t *len);
 void wire_put_event(struct pack *p, const struct queue_event *e);
 void wire_get_event(struct unpack *u, struct wire_arena *a, struct queue_event *e);
+
+/* What operators ask and are answered: wire_operate.c. */
+void wire_put_hold_call(struct pack *p, const struct hold_call *c);
+void wire_get_hold_call(struct unpack *u, struct hold_call *c);
+void wire_put_failed_call(struct pack *p, const struct failed_call *c);
+void wire_get_failed_call(struct unpack *u, struct wire_arena *a, struct failed_call *c);
+void wire_put_registry(struct pack *p, const struct queue_registry *r);
+void wire_get_registry(struct unpack *u, struct wire_arena *a, struct queue_registry *r);
+void wire_put_failed_page(struct pack *p, const struct failed_page *f);
+void wire_get_failed_page(struct unpack *u, struct wire_arena *a, struct failed_page *f);
+void wire_put_jobs(struct pack *p, const struct replay_job *jobs, size_t len);
+const struct replay_job *wire_get_jobs(struct unpack *u, struct wire_arena *a, size_t *len);
 
 #endif

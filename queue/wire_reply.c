@@ -9,7 +9,7 @@
 #define GRANT_MIN     80u
 #define KEPT_MIN      22u
 #define STATUS_MIN    140u
-#define RECEIPT_MIN   14u
+#define RECEIPT_MIN   18u
 
 static void put_append(struct pack *p, const struct wire_reply *r)
 {
@@ -285,6 +285,7 @@ static void put_receipt_lane(struct pack *p, const struct receipt_lane *l)
         wire_put_row(p, &l->row);
     if (l->end == RECEIPT_RETRYING)
         wire_put_exceptions(p, &l->exception, 1);
+    wire_put_history(p, l->history, l->history_len);
 }
 
 static void get_receipt_lane(struct unpack *u, struct wire_arena *a, struct receipt_lane *l)
@@ -296,14 +297,15 @@ static void get_receipt_lane(struct unpack *u, struct wire_arena *a, struct rece
     l->end = (enum receipt_end)wire_enum(u, RECEIPT_NEVER + 1);
     if (l->end == RECEIPT_ROW || l->end == RECEIPT_RETRYING)
         wire_get_row(u, &l->row);
-    if (l->end != RECEIPT_RETRYING)
-        return;
-    size_t len;
-    const struct exception *e = wire_get_exceptions(u, a, &len);
-    if (len == 1)
-        l->exception = *e;
-    else
-        u->bad = true;
+    if (l->end == RECEIPT_RETRYING) {
+        size_t len;
+        const struct exception *e = wire_get_exceptions(u, a, &len);
+        if (len == 1)
+            l->exception = *e;
+        else
+            u->bad = true;
+    }
+    l->history = wire_get_history(u, a, &l->history_len);
 }
 
 static void put_receipt(struct pack *p, const struct queue_receipt *r)
@@ -362,6 +364,20 @@ enum err wire_put_reply(struct buf *out, const struct wire_reply *r)
     case WIRE_RECEIPT:
         put_receipt(&p, &r->receipt);
         break;
+    case WIRE_REGISTRY:
+        wire_put_registry(&p, &r->registry);
+        break;
+    case WIRE_HOLD:
+        pack_u64(&p, r->hold.waiting);
+        pack_u64(&p, r->hold.given_up);
+        break;
+    case WIRE_FAILED:
+        wire_put_failed_page(&p, &r->failed);
+        break;
+    case WIRE_JOBS:
+        wire_put_jobs(&p, r->jobs.jobs, r->jobs.len);
+        break;
+    case WIRE_CANCEL:
     case WIRE_TYPE_END:
         break;
     }
@@ -403,6 +419,20 @@ enum err wire_get_reply(const void *data, size_t len, struct wire_arena *a, stru
     case WIRE_RECEIPT:
         get_receipt(&u, a, &out->receipt);
         break;
+    case WIRE_REGISTRY:
+        wire_get_registry(&u, a, &out->registry);
+        break;
+    case WIRE_HOLD:
+        out->hold.waiting = unpack_u64(&u);
+        out->hold.given_up = unpack_u64(&u);
+        break;
+    case WIRE_FAILED:
+        wire_get_failed_page(&u, a, &out->failed);
+        break;
+    case WIRE_JOBS:
+        out->jobs.jobs = wire_get_jobs(&u, a, &out->jobs.len);
+        break;
+    case WIRE_CANCEL:
     case WIRE_TYPE_END:
         break;
     }

@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#define HELD_MIN       (4u + 8 + 1 + 1 + 8 + 4 + 1 + 8 + 4 + 4)
-#define COMMIT_MIN     (4u + 8 + 8 + 8 + 8 + 4 * 4 + 8 + 4 + 4 + 8 + 21)
-#define DEFINITION_MIN 8u
+#define HELD_MIN   (4u + 8 + 1 + 1 + 8 + 4 + 1 + 8 + 4 + 4)
+#define COMMIT_MIN (4u + 8 + 8 + 8 + 8 + 4 * 4 + 8 + 4 + 4 + 8 + 21)
 
 static void put_append(struct pack *p, const struct wire_request *r)
 {
@@ -135,7 +134,7 @@ static void get_define(struct unpack *u, struct wire_arena *a, struct wire_reque
     r->define.force = wire_bool(u);
     unpack_str(u, r->define.by, sizeof r->define.by);
     struct definition *d =
-        wire_array(u, a, DEFINITION_MIN, QUEUE_LANES_MAX, sizeof *d, &r->define.len);
+        wire_array(u, a, WIRE_DEFINITION_MIN, QUEUE_LANES_MAX, sizeof *d, &r->define.len);
     for (size_t i = 0; i < r->define.len && !u->bad; i++)
         definition_unpack(u, &d[i]);
     r->define.defs = d;
@@ -166,6 +165,18 @@ enum err wire_put_request(struct buf *out, const struct wire_request *r)
     case WIRE_RECEIPT:
         pack_raw(&p, r->receipt, EVENT_ID_LEN);
         break;
+    case WIRE_HOLD:
+        wire_put_hold_call(&p, &r->hold);
+        break;
+    case WIRE_FAILED:
+        wire_put_failed_call(&p, &r->failed);
+        break;
+    case WIRE_CANCEL:
+        pack_u64(&p, r->cancel.job);
+        pack_str(&p, r->cancel.by);
+        break;
+    case WIRE_REGISTRY:
+    case WIRE_JOBS:
     case WIRE_DEPTH:
     case WIRE_TYPE_END:
         break;
@@ -202,6 +213,18 @@ enum err wire_get_request(const void *data, size_t len, struct wire_arena *a,
     case WIRE_RECEIPT:
         unpack_raw(&u, out->receipt, EVENT_ID_LEN);
         break;
+    case WIRE_HOLD:
+        wire_get_hold_call(&u, &out->hold);
+        break;
+    case WIRE_FAILED:
+        wire_get_failed_call(&u, a, &out->failed);
+        break;
+    case WIRE_CANCEL:
+        out->cancel.job = unpack_u64(&u);
+        unpack_str(&u, out->cancel.by, sizeof out->cancel.by);
+        break;
+    case WIRE_REGISTRY:
+    case WIRE_JOBS:
     case WIRE_DEPTH:
     case WIRE_TYPE_END:
         break;

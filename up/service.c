@@ -1,5 +1,7 @@
 #include "up/service.h"
 
+#include "up/reload.h"
+
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -10,7 +12,8 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct service *s = handle->data;
     if (number == SIGHUP) {
-        LOG(LOG_INFO, "SIGHUP: a changed configuration takes effect at the next start");
+        if (!s->stopping && s->on_reload != NULL)
+            reload(s);
         return;
     }
     if (s->stopping) {
@@ -56,7 +59,11 @@ static void raise_descriptors(void)
 void service_init(struct service *s, const struct invocation *inv, void (*on_stop)(void *arg),
                   void *arg)
 {
-    *s = (struct service){.name = inv->command->name, .on_stop = on_stop, .arg = arg};
+    *s = (struct service){.name = inv->command->name,
+                          .inv = inv,
+                          .config = &inv->config,
+                          .on_stop = on_stop,
+                          .arg = arg};
     signal(SIGPIPE, SIG_IGN);
     raise_descriptors();
     if (uv_loop_init(&s->loop) != 0)
@@ -80,6 +87,7 @@ int service_run(struct service *s)
     uv_run(&s->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&s->loop) != 0)
         LOG(LOG_WARN, "the event loop was not empty at the end");
+    reload_free(s);
     return s->status;
 }
 
@@ -88,4 +96,18 @@ int service_abandon(struct service *s, int status)
     service_done(s);
     service_run(s);
     return status;
+}
+
+void service_log_warnings(const struct config *c)
+{
+    const char *at = (const char *)c->warnings.data;
+    for (const char *end = at + c->warnings.len; at < end;) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        char line[CONFIG_TEXT_SIZE * 2];
+        size_t len = (size_t)(eol - at) < sizeof line ? (size_t)(eol - at) : sizeof line - 1;
+        memcpy(line, at, len);
+        line[len] = '\0';
+        LOG(LOG_WARN, line);
+        at = eol + 1;
+    }
 }

@@ -7,25 +7,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static int status_of(enum err e)
 {
     return e == ERR_INVALID || e == ERR_UNSUPPORTED ? EXIT_USAGE : 1;
-}
-
-static void log_warnings(const struct config *c)
-{
-    const char *at = (const char *)c->warnings.data;
-    for (const char *end = at + c->warnings.len; at < end;) {
-        const char *eol = memchr(at, '\n', (size_t)(end - at));
-        char line[CONFIG_TEXT_SIZE * 2];
-        size_t len = (size_t)(eol - at) < sizeof line ? (size_t)(eol - at) : sizeof line - 1;
-        memcpy(line, at, len);
-        line[len] = '\0';
-        LOG(LOG_WARN, line);
-        at = eol + 1;
-    }
 }
 
 /* ---- queue ---- */
@@ -50,27 +37,63 @@ static void queue_fatal(void *arg, enum err e)
     _exit(1);
 }
 
+static const char *const queue_reads[] = {"queue.", NULL};
+static const char *const queue_live[] = {"queue.retention", "queue.max_bytes", "queue.lane_max",
+                                         "queue.failed_max", NULL};
+
+static struct store_options store_options_of(const struct config *c)
+{
+    return (struct store_options){.dir = c->queue.data_dir,
+                                  .retention_ms = (int64_t)c->queue.retention_ms,
+                                  .max_bytes = c->queue.max_bytes,
+                                  .failed_max = c->queue.failed_max,
+                                  .lane_max = c->queue.lane_max};
+}
+
+static enum err queue_reload(void *arg, const struct config *c, struct problem *p)
+{
+    const struct queue_service *s = arg;
+    const struct store_options o = store_options_of(c);
+    (void)p;
+    broker_set_limits(s->broker, &o);
+    return ERR_NONE;
+}
+
+#define TCP_FILES_MAX 8192u
+
+/* By tcp strangers may connect, and each costs memory until its handshake has failed: so many at a
+ * time, and no more. */
+static void bound_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= TCP_FILES_MAX)
+        return;
+    limit.rlim_cur = TCP_FILES_MAX;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        LOG(LOG_WARN, "cannot bound the number of connections");
+}
+
 static int queue_run(const struct invocation *inv)
 {
     const struct config *c = &inv->config;
     struct queue_service s;
     struct problem p;
-    if (strncmp(c->queue.url, "zmq+ipc://", 10) != 0)
-        return command_fail(inv, EXIT_USAGE,
-                            "queue.url is %s: the embedded queue listens on zmq+ipc://PATH only",
-                            c->queue.url);
     service_init(&s.service, inv, queue_stop, &s);
+    if (strncmp(c->queue.url, "zmq+tcp://", 10) == 0)
+        bound_files();
+    s.service.on_reload = queue_reload;
+    s.service.reads = queue_reads;
+    s.service.live = queue_live;
     const struct broker_options o = {
-        .store = {.dir = c->queue.data_dir,
-                  .retention_ms = (int64_t)c->queue.retention_ms,
-                  .max_bytes = c->queue.max_bytes,
-                  .failed_max = c->queue.failed_max},
+        .store = store_options_of(c),
         .url = c->queue.url,
+        .keys_dir = c->queue.keys_dir,
         .on_fatal = queue_fatal,
         .arg = &s,
     };
-    if (broker_new(&s.service.loop, &o, &s.broker, &p) != ERR_NONE)
-        return service_abandon(&s.service, command_fail(inv, 1, "%s", p.text));
+    enum err e = broker_new(&s.service.loop, &o, &s.broker, &p);
+    if (e != ERR_NONE)
+        return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
     LOG(LOG_INFO, "queue ready", LOG_S("url", c->queue.url), LOG_S("data_dir", c->queue.data_dir));
     return service_run(&s.service);
 }
@@ -85,9 +108,14 @@ const struct command command_queue = {
 
 /* ---- ingest ---- */
 
+static const char *const ingest_reads[] = {"ingest.", "queue.url", "queue.keys_dir", NULL};
+static const char *const ingest_live[] = {"ingest.allow_pubkeys",     "ingest.open",
+                                          "ingest.max_event",         "ingest.max_per_ip",
+                                          "ingest.min_pow",           "ingest.created_at_past",
+                                          "ingest.created_at_future", NULL};
+
 struct ingest_service {
     struct service service;
-    const struct config *config;
     struct queue *queue;
     struct ingest *ingest;
 };
@@ -101,7 +129,7 @@ static void ingest_gone(void *arg)
 static void ingest_stop(void *arg)
 {
     struct ingest_service *s = arg;
-    ingest_drain(s->ingest, s->config->publisher.ok_timeout_ms, ingest_gone, s);
+    ingest_drain(s->ingest, s->service.config->publisher.ok_timeout_ms, ingest_gone, s);
 }
 
 static struct ingest_options ingest_options_of(const struct config *c)
@@ -122,13 +150,28 @@ static struct ingest_options ingest_options_of(const struct config *c)
     return o;
 }
 
+/* It goes on listening where it does. */
+static enum err ingest_take(void *arg, const struct config *c, struct problem *p)
+{
+    struct ingest_service *s = arg;
+    const struct ingest_options first = ingest_options_of(&s->service.inv->config);
+    struct ingest_options o = ingest_options_of(c);
+    memcpy(o.listen, first.listen, sizeof o.listen);
+    o.listen_len = first.listen_len;
+    return ingest_reload(s->ingest, &o, p);
+}
+
 static int ingest_run(const struct invocation *inv)
 {
-    struct ingest_service s = {.config = &inv->config};
+    struct ingest_service s = {0};
     struct problem p;
     service_init(&s.service, inv, ingest_stop, &s);
-    enum err e = queue_open(&s.service.loop, &(struct queue_options){.url = inv->config.queue.url},
-                            &s.queue, &p);
+    s.service.on_reload = ingest_take;
+    s.service.reads = ingest_reads;
+    s.service.live = ingest_live;
+    const struct queue_options qo = {.url = inv->config.queue.url,
+                                     .keys_dir = inv->config.queue.keys_dir};
+    enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
     const struct ingest_options o = ingest_options_of(&inv->config);
@@ -153,6 +196,16 @@ const struct command command_ingest = {
 };
 
 /* ---- publisher ---- */
+
+static const char *const publisher_reads[] = {"publisher.", "tor.", "queue.url", "queue.keys_dir",
+                                              NULL};
+static const char *const publisher_live[] = {
+    "publisher.relays",       "publisher.relays_file",     "publisher.route",
+    "publisher.serve",        "publisher.family",          "publisher.race_delay",
+    "publisher.demote_after", "publisher.demote_for",      "publisher.window",
+    "publisher.window_bytes", "publisher.connect_timeout", "publisher.ok_timeout",
+    "publisher.idle_close",   "publisher.backoff_min",     "publisher.backoff_max",
+    "publisher.max_attempts", "publisher.auth_key_file",   NULL};
 
 struct publisher_service {
     struct service service;
@@ -199,6 +252,18 @@ static struct publisher_options publisher_options_of(const struct config *c,
     };
 }
 
+static enum err publisher_take(void *arg, const struct config *c, struct problem *p)
+{
+    struct publisher_service *s = arg;
+    struct socks_ports socks; /* those in use stay; but a relay may need tor where there is none */
+    bool has_tor;
+    enum err e = socks_of_config(c, &socks, &has_tor, p);
+    if (e != ERR_NONE)
+        return e;
+    const struct publisher_options o = publisher_options_of(c, has_tor ? &socks : NULL);
+    return publisher_reload(s->publisher, &o, p);
+}
+
 static int publisher_run(const struct invocation *inv)
 {
     const struct config *c = &inv->config;
@@ -208,10 +273,14 @@ static int publisher_run(const struct invocation *inv)
     bool has_tor;
     if (socks_of_config(c, &socks, &has_tor, &p) != ERR_NONE)
         return command_fail(inv, EXIT_USAGE, "%s", p.text);
-    log_warnings(c);
+    service_log_warnings(c);
     service_init(&s.service, inv, publisher_stop, &s);
+    s.service.on_reload = publisher_take;
+    s.service.reads = publisher_reads;
+    s.service.live = publisher_live;
     /* Well below a lease's term: one answer that is lost must not cost the lanes. */
-    const struct queue_options qo = {.url = c->queue.url, .timeout_ms = LEASE_RENEW_MS};
+    const struct queue_options qo = {
+        .url = c->queue.url, .keys_dir = c->queue.keys_dir, .timeout_ms = LEASE_RENEW_MS};
     enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));

@@ -192,6 +192,19 @@ static void up_stop(void *arg)
     stop_next(u);
 }
 
+/* The services read the same files; what is wrong with them as a whole is said once, here. */
+static enum err up_reload(void *arg, const struct config *c, struct problem *p)
+{
+    struct up *u = arg;
+    struct socks_ports socks;
+    bool has_tor;
+    enum err e = socks_of_config(c, &socks, &has_tor, p);
+    for (int i = 0; i < CHILDREN && e == ERR_NONE; i++)
+        if (u->children[i].running)
+            uv_process_kill(&u->children[i].process, SIGHUP);
+    return e;
+}
+
 static int up_run(const struct invocation *inv)
 {
     const struct config *c = &inv->config;
@@ -203,6 +216,7 @@ static int up_run(const struct invocation *inv)
     struct up u = {.inv = inv, .stopping = CHILDREN};
     service_init(&u.service, inv, up_stop, &u);
     u.service.on_second_signal = up_kill;
+    u.service.on_reload = up_reload;
     static const char *const names[CHILDREN] = {
         [QUEUE] = "queue", [PUBLISHER] = "publisher", [INGEST] = "ingest"};
     for (int i = 0; i < CHILDREN; i++) {
@@ -215,7 +229,9 @@ static int up_run(const struct invocation *inv)
     if (c->publisher.relays.len == 0)
         LOG(LOG_WARN,
             "no relays are configured: nothing will be accepted until there are some. Put them "
-            "under publisher.relays in volley.yaml (see volley.example.yaml), then start again");
+            "under publisher.relays in volley.yaml (see volley.example.yaml), then send SIGHUP or "
+            "start again",
+            LOG_I("pid", getpid()));
     return service_run(&u.service);
 }
 

@@ -91,6 +91,9 @@ struct config_key_row {
 /* The n-th key; false beyond the last. */
 bool config_key_at(size_t n, struct config_key_row *out);
 
+/* Whether the n-th key, or what follows from it, is not the same in both. */
+bool config_key_differs(const struct config *a, const struct config *b, size_t n);
+
 /* Whether any relay needs tor and none but the managed one is configured. */
 bool config_needs_managed_tor(const struct config *c);
 

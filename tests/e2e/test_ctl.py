@@ -160,8 +160,43 @@ class Ctl(Scenario):
             (0, "", ("depth", "--relay", LONG_NAME)),
             (0, "", ("depth", "--relay", "WS://127.0.0.1:9/this/relay/is/down/and/has/a/long/url")),
             (2, "no relay 'nope'", ("depth", "--relay", "nope")),
+            (2, "(did you mean %s?)" % LONG_NAME, ("depth", "--relay", LONG_NAME[:-1])),
             (2, "no relay ''", ("depth", "--relay", "")),
-            (2, "unknown option '--jsn'", ("depth", "--jsn")),
+            (2, "unknown option '--jsn' (did you mean --json?)", ("depth", "--jsn")),
+            (2, "unknown option '--nothing'; 'volley depth --help' lists them", ("depth", "--nothing")),
+            (2, "--relay is given twice", ("failed", "--relay", "a", "--relay", "b")),
+            (0, "", ("failed",)),
+            (2, "no relay 'nope' in the queue", ("failed", "--relay", "nope")),
+            (2, "no class 'blokced' (did you mean blocked?)", ("failed", "--class", "blokced")),
+            (2, "no class 'xyzzy'; there are blocked restricted", ("failed", "--class", "xyzzy")),
+            (2, "--kind=x: expected a number", ("failed", "--kind", "x")),
+            (2, "not an event id", ("failed", "--id", "x")),
+            (2, "--older-than=5: expected a duration", ("failed", "--older-than", "5")),
+            (2, "--limit=x: expected a number", ("failed", "--limit", "x")),
+            (2, "--limit does not go with it", ("failed", "--limit", "5", "--count")),
+            (2, "which? Give a filter", ("replay",)),
+            (2, "which? Give a filter", ("replay", "--rate", "5/s")),
+            (2, "either a filter or --all", ("replay", "--all", "--kind", "1")),
+            (2, "--rate=5: expected a rate", ("replay", "--all", "--rate", "5")),
+            (2, "only --json goes with --jobs", ("replay", "--jobs", "--all")),
+            (2, "only --json goes with --cancel", ("replay", "--cancel", "1", "--kind", "1")),
+            (2, "--cancel=x: expected a job's number", ("replay", "--cancel", "x")),
+            (1, "no job 7", ("replay", "--cancel", "7")),
+            (0, "", ("replay", "--jobs")),
+            (0, "", ("replay", "--all", "--dry-run")),
+            (2, "which? Give a filter", ("purge", "--yes")),
+            (0, "", ("purge", "--kind", "1")),
+            (2, "what is missing: R", ("hold",)),
+            (2, "no relay 'nope' in the queue", ("hold", "nope")),
+            (2, "no relay 'nope' in the queue", ("release", "nope")),
+            (2, "--from=then: only 'now' is known", ("release", LONG_NAME, "--from", "then")),
+            (0, "", ("release", LONG_NAME)),
+            (0, "", ("relays",)),
+            (2, "'aply' is not known (did you mean apply?)", ("relays", "aply")),
+            (2, "'x' is not known; 'volley relays' takes: apply", ("relays", "x")),
+            (2, "--yes goes with", ("relays", "--yes")),
+            (0, "", ("relays", "apply")),
+            (1, "does not answer", ("failed", "--set", "queue.url=zmq+ipc:///nowhere/queue.sock")),
             (2, "--json takes no value", ("depth", "--json=1")),
             (2, "--watch=1: expected a duration", ("depth", "--watch=1")),
             (2, "--watch=0s: expected a duration", ("depth", "--watch=0s")),
@@ -341,6 +376,7 @@ class Ctl(Scenario):
         self.completion_completes(os.path.join(dest, "usr/share/bash-completion/completions/volley"))
 
     def pages_say_what_help_says(self, dest, commands):
+        self.assertLessEqual(max(map(columns, subprocess.run([RELEASE, "--help"], capture_output=True, text=True).stdout.splitlines())), 80)
         for c in commands:
             text = subprocess.run([RELEASE, c, "--help"], capture_output=True, text=True).stdout
             self.assertLessEqual(max(map(columns, text.splitlines())), 80, text)
@@ -357,7 +393,9 @@ class Ctl(Scenario):
 
     def completion_completes(self, script):
         for words, expected in ((["de"], "depth"), (["depth", "--w"], "--watch"), (["depth", "--s"], "--set"),
-                                (["up", "--set", "ingest.lis"], "ingest.listen="), (["send", "/etc/pass"], "/etc/passwd")):
+                                (["up", "--set", "ingest.lis"], "ingest.listen="), (["send", "/etc/pass"], "/etc/passwd"), (["rel"], "relays"), (["rel"], "release"),
+                                (["relays", "a"], "apply"), (["relays", "--a"], "--all"), (["failed", "--cl"], "--class"), (["replay", "--dr"], "--dry-run"),
+                                (["purge", "--y"], "--yes"), (["release", "--fr"], "--from"), (["hold", "--j"], "--json")):
             line = " ".join(["volley"] + words)
             r = subprocess.run(["bash", "--norc", "-c", 'source "$0"; COMP_WORDS=(%s); COMP_CWORD=%d; _volley; echo "${COMPREPLY[*]}"' % (line, len(words)), script], capture_output=True, text=True)
             self.assertIn(expected, r.stdout.split(), (words, r.stderr))

@@ -66,3 +66,17 @@ enum err behaviour_parse(const char *text, struct behaviour *out, struct problem
     }
     return ERR_NONE;
 }
+
+const char *behaviour_refusal(const struct behaviour *b, uint64_t n, char out[REFUSAL_SIZE])
+{
+    static const char between[] = " | ";
+    uint64_t texts = 1;
+    const char *at = b->refuse, *end;
+    for (const char *p = at; (p = strstr(p, between)) != NULL; p += strlen(between))
+        texts++;
+    for (n %= texts; n > 0; n--)
+        at = strstr(at, between) + strlen(between);
+    end = strstr(at, between);
+    (void)snprintf(out, REFUSAL_SIZE, "%.*s", end != NULL ? (int)(end - at) : (int)strlen(at), at);
+    return out;
+}

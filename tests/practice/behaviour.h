@@ -25,11 +25,14 @@ struct behaviour {
     unsigned cut_before, cut_after; /* hangs up before or after the answer to every n-th event */
     unsigned refuse_every;          /* of `refuse`: every n-th; 1 all */
     char hangup_on[64];             /* hangs up whenever an event's bytes contain this */
-    char refuse[256];               /* OK false with this text */
+    char refuse[512];               /* OK false with this text; "a | b | c": with these in turn */
 };
+#define REFUSAL_SIZE 256
 
 /* Replaces *out. "refuse=" and "hangup_on=" take the rest of the line. ERR_INVALID: `p` names the
  * word. */
 MUST_USE enum err behaviour_parse(const char *text, struct behaviour *out, struct problem *p);
+/* The text of refusal number `n`, cut where it is too long. */
+const char *behaviour_refusal(const struct behaviour *b, uint64_t n, char out[REFUSAL_SIZE]);
 
 #endif

@@ -197,8 +197,9 @@ static void write_down(struct practice_client *c, const struct event *ev, bool a
     }
 }
 
-/* What the manners say of this event; NULL: take it. */
-static const char *refusal(struct practice_client *c, const struct event *ev)
+/* What the manners say of this event; NULL: take it. `text` is room for it. */
+static const char *refusal(struct practice_client *c, const struct event *ev,
+                           char text[REFUSAL_SIZE])
 {
     struct practice_relay *r = c->relay;
     const struct behaviour *b = &r->now;
@@ -207,7 +208,7 @@ static const char *refusal(struct practice_client *c, const struct event *ev)
     if (b->auth && !c->authenticated)
         return "auth-required: this relay wants to know you";
     if (b->refuse[0] != '\0' && r->events % b->refuse_every == 0)
-        return b->refuse;
+        return behaviour_refusal(b, r->events / b->refuse_every, text);
     uint64_t second = clock_boot_ms() / 1000;
     if (second != r->rate_second) {
         r->rate_second = second;
@@ -230,7 +231,8 @@ static void on_event(struct practice_client *c, struct event *ev)
         c->cut = true;
         return;
     }
-    const char *no = refusal(c, ev);
+    char text[REFUSAL_SIZE];
+    const char *no = refusal(c, ev, text);
     write_down(c, ev, no == NULL);
     c->cut = b->cut_before > 0 && r->events % b->cut_before == 0;
     if (c->cut)

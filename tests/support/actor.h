@@ -8,8 +8,9 @@
 #include "tests/support/holder.h"
 
 #define ACTOR_LANES_MAX      16u  /* lane numbers below this */
-#define ACTOR_EXCEPTIONS_MAX 256u /* it settles something when it has so many */
+#define ACTOR_EXCEPTIONS_MAX 512u /* it settles something when it has so many */
 #define ACTOR_STEP_MAX       12u  /* positions a commit moves on */
+#define ACTOR_SETTLED_MAX    (ACTOR_EXCEPTIONS_MAX + QUEUE_REQUESTS_MAX + ACTOR_STEP_MAX)
 #define ACTOR_VERSIONS_MAX   256u
 
 enum settled { SETTLED_NOT, SETTLED_DELIVERED, SETTLED_FILTERED, SETTLED_ROW };
@@ -42,12 +43,12 @@ struct actor_lane {
 struct actor_commit {
     struct lane_commit c;
     struct exception exceptions[ACTOR_EXCEPTIONS_MAX];
-    struct row rows[ACTOR_EXCEPTIONS_MAX + ACTOR_STEP_MAX];
-    uint64_t removed[ACTOR_EXCEPTIONS_MAX + ACTOR_STEP_MAX];
+    struct row rows[ACTOR_SETTLED_MAX];
+    uint64_t removed[ACTOR_SETTLED_MAX];
     struct path_stat path;
     /* what becomes true when it is done */
-    uint64_t settled_pos[ACTOR_EXCEPTIONS_MAX + ACTOR_STEP_MAX];
-    enum settled settled_as[ACTOR_EXCEPTIONS_MAX + ACTOR_STEP_MAX];
+    uint64_t settled_pos[ACTOR_SETTLED_MAX];
+    enum settled settled_as[ACTOR_SETTLED_MAX];
     size_t settled_len;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/support/ask.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PATIENCE_MS 10000
@@ -161,7 +162,7 @@ void ask_commit(uv_loop_t *loop, struct queue *q, const struct lane_commit *lane
     finish(loop, &s, "commit");
 }
 
-/* ---- define, depth, receipt, close ---- */
+/* ---- define, depth, receipt ---- */
 
 static void on_define(void *arg, enum err e, const struct define_result *r, const char *why)
 {
@@ -173,8 +174,14 @@ static void on_define(void *arg, enum err e, const struct define_result *r, cons
 void ask_define(uv_loop_t *loop, struct queue *q, const struct definition *defs, size_t len,
                 struct answer *a)
 {
+    ask_define_as(loop, q, &(struct define_call){.defs = defs, .len = len, .by = "test"}, a);
+}
+
+void ask_define_as(uv_loop_t *loop, struct queue *q, const struct define_call *call,
+                   struct answer *a)
+{
     struct asking s = begin(a);
-    q->ops->define(q, &(struct define_call){.defs = defs, .len = len, .by = "test"}, on_define, &s);
+    q->ops->define(q, call, on_define, &s);
     finish(loop, &s, "define");
 }
 
@@ -204,7 +211,11 @@ static void on_receipt(void *arg, enum err e, const struct queue_receipt *r)
     if (e != ERR_NONE)
         return;
     a->receipt = *r;
-    a->receipt.lanes = wire_copy(&a->arena, r->lanes, r->lanes_len, sizeof *r->lanes);
+    struct receipt_lane *lanes = wire_copy(&a->arena, r->lanes, r->lanes_len, sizeof *lanes);
+    for (size_t i = 0; i < r->lanes_len; i++)
+        lanes[i].history =
+            wire_copy(&a->arena, lanes[i].history, lanes[i].history_len, sizeof *lanes[i].history);
+    a->receipt.lanes = lanes;
 }
 
 void ask_receipt(uv_loop_t *loop, struct queue *q, const uint8_t id[EVENT_ID_LEN], struct answer *a)
@@ -213,6 +224,153 @@ void ask_receipt(uv_loop_t *loop, struct queue *q, const uint8_t id[EVENT_ID_LEN
     q->ops->receipt(q, id, on_receipt, &s);
     finish(loop, &s, "receipt");
 }
+
+/* ---- registry, hold ---- */
+
+static void on_registry(void *arg, enum err e, const struct queue_registry *r)
+{
+    struct answer *a = arrive(arg, e, NULL);
+    if (e != ERR_NONE)
+        return;
+    a->registry = *r;
+    struct lane_entry *lanes = wire_copy(&a->arena, r->lanes, r->lanes_len, sizeof *lanes);
+    for (size_t i = 0; i < r->lanes_len; i++)
+        lanes[i].versions = wire_copy(&a->arena, lanes[i].versions, lanes[i].versions_len,
+                                      sizeof *lanes[i].versions);
+    a->registry.lanes = lanes;
+}
+
+void ask_registry(uv_loop_t *loop, struct queue *q, struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->registry(q, on_registry, &s);
+    finish(loop, &s, "registry");
+}
+
+static void on_hold(void *arg, enum err e, const struct hold_result *r)
+{
+    struct answer *a = arrive(arg, e, NULL);
+    if (e == ERR_NONE)
+        a->hold = *r;
+}
+
+void ask_hold(uv_loop_t *loop, struct queue *q, const struct hold_call *call, struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->hold(q, call, on_hold, &s);
+    finish(loop, &s, "hold");
+}
+
+/* ---- failed deliveries, jobs ---- */
+
+static void on_failed(void *arg, enum err e, const struct failed_page *p)
+{
+    struct answer *a = arrive(arg, e, NULL);
+    if (e != ERR_NONE)
+        return;
+    a->failed = *p;
+    a->failed.rows = wire_copy(&a->arena, p->rows, p->rows_len, sizeof *p->rows);
+    a->failed.groups = wire_copy(&a->arena, p->groups, p->groups_len, sizeof *p->groups);
+}
+
+void ask_failed(uv_loop_t *loop, struct queue *q, const struct failed_call *call, struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->failed(q, call, on_failed, &s);
+    finish(loop, &s, "failed");
+}
+
+static int by_lane_and_class(const void *a, const void *b)
+{
+    const struct failed_group *x = a, *y = b;
+    if (x->lane != y->lane)
+        return x->lane < y->lane ? -1 : 1;
+    return (int)x->cls - (int)y->cls;
+}
+
+/* Groups of both, those of the same lane and class as one. */
+static size_t add_up(struct failed_group *groups, size_t len)
+{
+    size_t left = 0;
+    if (len > 0)
+        qsort(groups, len, sizeof *groups, by_lane_and_class);
+    for (size_t i = 0; i < len; i++) {
+        if (left > 0 && by_lane_and_class(&groups[left - 1], &groups[i]) == 0) {
+            groups[left - 1].count += groups[i].count;
+            groups[left - 1].gone += groups[i].gone;
+            groups[left - 1].busy += groups[i].busy;
+        } else {
+            groups[left++] = groups[i];
+        }
+    }
+    return left;
+}
+
+static const void *joined(struct wire_arena *arena, const void *a, size_t a_len, const void *b,
+                          size_t b_len, size_t size)
+{
+    char *out = wire_alloc(arena, a_len + b_len + 1, size);
+    if (a_len > 0)
+        memcpy(out, a, a_len * size);
+    if (b_len > 0)
+        memcpy(out + a_len * size, b, b_len * size);
+    return out;
+}
+
+void ask_failed_all(uv_loop_t *loop, struct queue *q, const struct failed_call *call,
+                    struct answer *a)
+{
+    struct failed_call c = *call;
+    ask_failed(loop, q, &c, a);
+    for (unsigned pages = 1; a->e == ERR_NONE && a->failed.more; pages++) {
+        struct answer next;
+        if (pages > 100000)
+            die("pages of failed deliveries without an end");
+        c.after = a->failed.next;
+        c.job = a->failed.job;
+        ask_failed(loop, q, &c, &next);
+        struct failed_page *one = &a->failed, *two = &next.failed;
+        a->e = next.e;
+        one->rows = joined(&a->arena, one->rows, one->rows_len, two->rows, two->rows_len,
+                           sizeof *one->rows);
+        one->rows_len += two->rows_len;
+        struct failed_group *groups = (struct failed_group *)joined(
+            &a->arena, one->groups, one->groups_len, two->groups, two->groups_len, sizeof *groups);
+        one->groups_len = add_up(groups, one->groups_len + two->groups_len);
+        one->groups = groups;
+        one->more = two->more;
+        one->next = two->next;
+        answer_free(&next);
+    }
+}
+
+static void on_jobs(void *arg, enum err e, const struct replay_job *jobs, size_t len)
+{
+    struct answer *a = arrive(arg, e, NULL);
+    a->jobs = wire_copy(&a->arena, jobs, len, sizeof *jobs);
+    a->jobs_len = len;
+}
+
+void ask_jobs(uv_loop_t *loop, struct queue *q, struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->jobs(q, on_jobs, &s);
+    finish(loop, &s, "jobs");
+}
+
+static void on_done(void *arg, enum err e)
+{
+    (void)arrive(arg, e, NULL);
+}
+
+void ask_cancel(uv_loop_t *loop, struct queue *q, uint64_t job, struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->cancel(q, job, "test", on_done, &s);
+    finish(loop, &s, "cancel");
+}
+
+/* ---- close ---- */
 
 static void on_closed(void *arg)
 {

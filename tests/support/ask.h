@@ -22,6 +22,11 @@ struct answer {
     struct define_result define;
     struct queue_depth depth;
     struct queue_receipt receipt;
+    struct queue_registry registry;
+    struct hold_result hold;
+    struct failed_page failed;
+    const struct replay_job *jobs;
+    size_t jobs_len;
     struct wire_arena arena; /* what the above points to */
 };
 /* Frees what the answer points to. */
@@ -34,9 +39,21 @@ void ask_commit(uv_loop_t *loop, struct queue *q, const struct lane_commit *lane
                 struct answer *a);
 void ask_define(uv_loop_t *loop, struct queue *q, const struct definition *defs, size_t len,
                 struct answer *a);
+void ask_define_as(uv_loop_t *loop, struct queue *q, const struct define_call *call,
+                   struct answer *a);
 void ask_depth(uv_loop_t *loop, struct queue *q, struct answer *a);
 void ask_receipt(uv_loop_t *loop, struct queue *q, const uint8_t id[EVENT_ID_LEN],
                  struct answer *a);
+void ask_registry(uv_loop_t *loop, struct queue *q, struct answer *a);
+void ask_hold(uv_loop_t *loop, struct queue *q, const struct hold_call *call, struct answer *a);
+/* One page. */
+void ask_failed(uv_loop_t *loop, struct queue *q, const struct failed_call *call, struct answer *a);
+/* All pages from call->after on, as one: rows and groups of all of them, each group once; the job
+ * that the first one made is named in the others. Ends the program when they never end. */
+void ask_failed_all(uv_loop_t *loop, struct queue *q, const struct failed_call *call,
+                    struct answer *a);
+void ask_jobs(uv_loop_t *loop, struct queue *q, struct answer *a);
+void ask_cancel(uv_loop_t *loop, struct queue *q, uint64_t job, struct answer *a);
 void ask_close(uv_loop_t *loop, struct queue *q);
 
 /* Runs the loop until `*flag`; ends the program after ten seconds. */

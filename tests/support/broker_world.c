@@ -28,6 +28,7 @@ struct broker_options world_options(struct world *w)
                                              .max_bytes = 64u << 20,
                                              .failed_max = 1u << 20},
                                    .url = w->url,
+                                   .keys_dir = w->keys_dir,
                                    .clock = &w->clock,
                                    .on_fatal = on_fatal,
                                    .arg = w};
@@ -54,27 +55,55 @@ void world_stop_broker(struct world *w)
     w->broker = NULL;
 }
 
-int world_begin(void **state)
+struct queue *world_open(struct world *w, const char *keys_dir, uint32_t timeout_ms)
+{
+    struct queue_options o = {.url = w->url, .keys_dir = keys_dir, .timeout_ms = timeout_ms};
+    struct problem p = {0};
+    struct queue *q = NULL;
+    if (queue_open(&w->loop, &o, &q, &p) != ERR_NONE)
+        fail_msg("queue_open: %s", p.text);
+    return q;
+}
+
+static struct world *new_world(void)
 {
     struct world *w = mem_zero(1, sizeof *w);
     (void)snprintf(w->dir, sizeof w->dir, "%s/volley-broker-XXXXXX", P_tmpdir);
     assert_non_null(mkdtemp(w->dir));
-    (void)snprintf(w->url, sizeof w->url, "zmq+ipc://%s/queue.sock", w->dir);
+    return w;
+}
+
+static int begin(struct world *w, void **state)
+{
     assert_int_equal(endpoint_parse(w->url, &w->at, NULL), ERR_NONE);
     w->wall_ms = 1800000000000;
     w->boot_ms = 1000000;
     w->clock = (struct broker_clock){wall_ms, boot_ms, w};
     uv_loop_init(&w->loop);
     world_start_broker(w);
-    for (int i = 0; i < WORLD_CLIENTS; i++) {
-        struct queue_options o = {.url = w->url, .timeout_ms = 5000};
-        assert_int_equal(queue_open(&w->loop, &o, &w->q[i], NULL), ERR_NONE);
-    }
+    for (int i = 0; i < WORLD_CLIENTS; i++)
+        w->q[i] = world_open(w, w->keys_dir, 5000);
     *state = w;
     return 0;
 }
 
-static void remove_dir(const char *path)
+int world_begin(void **state)
+{
+    struct world *w = new_world();
+    (void)snprintf(w->url, sizeof w->url, "zmq+ipc://%s/queue.sock", w->dir);
+    return begin(w, state);
+}
+
+int world_begin_tcp(void **state)
+{
+    struct world *w = new_world();
+    w->keys_dir = w->dir;
+    curve_dir_fill(w->dir, &w->server, &w->client);
+    (void)snprintf(w->url, sizeof w->url, "zmq+tcp://127.0.0.1:%u", curve_dir_port());
+    return begin(w, state);
+}
+
+void world_remove(const char *path)
 {
     DIR *d = opendir(path);
     char name[600];
@@ -93,7 +122,7 @@ int world_end(void **state)
         ask_close(&w->loop, w->q[i]);
     if (w->broker != NULL)
         world_stop_broker(w);
-    remove_dir(w->dir);
+    world_remove(w->dir);
     spin_out(&w->loop);
     free(w);
     return 0;

@@ -13,6 +13,7 @@
 #include "queue/broker.h"
 #include "queue/endpoint.h"
 #include "tests/support/ask.h"
+#include "tests/support/curve_dir.h"
 #include "tests/support/make_event.h"
 #include "tests/support/spin.h"
 
@@ -20,6 +21,8 @@
 
 struct world {
     char dir[128], url[256];
+    const char *keys_dir; /* by tcp: `dir`; else NULL */
+    struct curve_pair server, client;
     struct endpoint at;
     uv_loop_t loop;
     int64_t wall_ms;
@@ -38,11 +41,19 @@ struct world {
 /* A test's setup and teardown: the state is a struct world. */
 int world_begin(void **state);
 int world_end(void **state);
-#define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, world_begin, world_end)
+/* The same by zmq+tcp on 127.0.0.1, the keys in w->dir. */
+int world_begin_tcp(void **state);
+#define WORLD_TCP_TEST(f) cmocka_unit_test_setup_teardown(f, world_begin_tcp, world_end)
+#define WORLD_TEST(f)     cmocka_unit_test_setup_teardown(f, world_begin, world_end)
 
 struct broker_options world_options(struct world *w);
 void world_start_broker(struct world *w);
 void world_stop_broker(struct world *w);
+
+/* Another client of this broker, its keys in `keys_dir`. */
+struct queue *world_open(struct world *w, const char *keys_dir, uint32_t timeout_ms);
+/* Removes the directory and the files in it. */
+void world_remove(const char *path);
 
 /* Puts so many relays in force, as the first list. */
 void world_define(struct world *w, unsigned count);

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct backend *row; /* of the table, on which the cases run now */
+static const struct backend *chosen; /* on which the cases run now */
 
 int contract_setup(void **state)
 {
-    *state = rig_open(row, &rig_defaults);
+    *state = rig_open(chosen, &rig_defaults);
     return 0;
 }
 
@@ -23,7 +23,7 @@ int contract_teardown(void **state)
 struct rig *contract_again(void **state, const struct rig_options *o)
 {
     rig_close(*state);
-    *state = rig_open(row, o);
+    *state = rig_open(chosen, o);
     return *state;
 }
 
@@ -33,8 +33,10 @@ int contract_run(const char *title, const struct CMUnitTest *cases, size_t len)
     log_init(LOG_ERROR, LOG_TEXT, "contract");
     for (size_t i = 0; i < backends_len; i++) {
         char name[128];
-        row = &backends[i];
-        (void)snprintf(name, sizeof name, "%s, on the %s", title, row->name);
+        chosen = &backends[i];
+        if (!backend_wanted(chosen))
+            continue;
+        (void)snprintf(name, sizeof name, "%s, on the %s", title, chosen->name);
         failed += _cmocka_run_group_tests(name, cases, len, NULL, NULL);
     }
     return failed;
@@ -59,6 +61,17 @@ struct define_result define(struct rig *r, const struct definition *defs, size_t
     struct define_result out = a.define;
     answer_free(&a);
     return out;
+}
+
+enum err define_error(struct rig *r, const struct definition *defs, size_t len)
+{
+    struct answer a;
+    ask_define(&r->loop, r->q, defs, len, &a);
+    enum err e = a.e;
+    if (e != ERR_NONE && a.why[0] == '\0')
+        die("a list was refused without a reason");
+    answer_free(&a);
+    return e;
 }
 
 void define_relays(struct rig *r, unsigned len)
@@ -232,4 +245,189 @@ void fail_at(struct rig *r, struct holder *h, uint32_t lane, uint64_t pos, enum 
     c.rows_added = &failed;
     c.rows_added_len = 1;
     must_commit(r, h, &c);
+}
+
+void fail_range(struct rig *r, struct holder *h, uint32_t lane, uint64_t from, uint64_t to,
+                enum row_class cls)
+{
+    struct row *rows = mem_zero(to - from + 1, sizeof *rows);
+    struct lane_commit c = holder_next(h, lane, to);
+    for (uint64_t pos = from; pos <= to; pos++) {
+        struct row *row = &rows[c.rows_added_len++];
+        *row = row_at(pos, ROW_FAILED, cls);
+        row->first_ms = row->last_ms = r->wall_ms;
+    }
+    c.rows_added = rows;
+    must_commit(r, h, &c);
+    free(rows);
+}
+
+void put_row(struct rig *r, struct holder *h, uint32_t lane, const struct row *row)
+{
+    struct lane_commit c = holder_next(h, lane, holder_lane(h, lane)->position);
+    c.rows_added = row;
+    c.rows_added_len = 1;
+    must_commit(r, h, &c);
+}
+
+/* ---- what is asked for again ---- */
+
+size_t requests(struct rig *r, struct holder *h, uint32_t lane,
+                struct lane_request out[QUEUE_REQUESTS_MAX])
+{
+    struct answer a;
+    size_t len = 0;
+    bool found = false;
+    holder_lease(r, h, &a);
+    for (size_t i = 0; i < a.lease.kept_len; i++) {
+        const struct lane_kept *k = &a.lease.kept[i];
+        struct holder_lane *l = holder_lane(h, k->lane);
+        found = found || k->lane == lane;
+        if (k->floor > l->position)
+            l->position = l->floor = k->floor;
+        for (; k->lane == lane && len < k->requests_len; len++)
+            out[len] = k->requests[len];
+    }
+    for (size_t i = 0; i < a.lease.grants_len; i++) {
+        const struct lane_grant *g = &a.lease.grants[i];
+        found = found || g->lane == lane;
+        for (; g->lane == lane && len < g->requests_len; len++)
+            out[len] = g->requests[len];
+    }
+    answer_free(&a);
+    if (!found)
+        die("lane %u is not held", lane);
+    return len;
+}
+
+enum then { THEN_WAITS, THEN_ARRIVED, THEN_FAILED };
+
+static size_t settle_asked(struct rig *r, struct holder *h, uint32_t lane, enum then then,
+                           enum row_class cls)
+{
+    static struct lane_request asked[QUEUE_REQUESTS_MAX];
+    static struct exception waiting[QUEUE_REQUESTS_MAX];
+    static struct row failed[QUEUE_REQUESTS_MAX];
+    static uint64_t removed[QUEUE_REQUESTS_MAX];
+    size_t len = requests(r, h, lane, asked);
+    if (len == 0)
+        return 0;
+    struct lane_commit c = holder_next(h, lane, holder_lane(h, lane)->position);
+    c.requests_taken = asked[len - 1].number;
+    for (size_t i = 0; i < len; i++) {
+        waiting[i] = (struct exception){.pos = asked[i].pos};
+        removed[i] = asked[i].pos;
+        failed[i] = row_at(asked[i].pos, ROW_FAILED, cls);
+        failed[i].last_ms = r->wall_ms;
+    }
+    c.exceptions = waiting; /* requests come in the order of their positions here */
+    c.exceptions_len = then == THEN_WAITS ? len : 0;
+    c.rows_removed = removed;
+    c.rows_removed_len = then == THEN_ARRIVED ? len : 0;
+    c.rows_added = failed;
+    c.rows_added_len = then == THEN_FAILED ? len : 0;
+    must_commit(r, h, &c);
+    return len;
+}
+
+size_t take_up(struct rig *r, struct holder *h, uint32_t lane)
+{
+    return settle_asked(r, h, lane, THEN_WAITS, CLASS_NONE);
+}
+
+size_t deliver_asked(struct rig *r, struct holder *h, uint32_t lane)
+{
+    return settle_asked(r, h, lane, THEN_ARRIVED, CLASS_NONE);
+}
+
+size_t fail_asked(struct rig *r, struct holder *h, uint32_t lane, enum row_class cls)
+{
+    return settle_asked(r, h, lane, THEN_FAILED, cls);
+}
+
+/* ---- what operators do ---- */
+
+struct hold_result hold(struct rig *r, unsigned n, bool held, bool from_now)
+{
+    struct answer a;
+    struct hold_call c = {.held = held, .from_now = from_now, .by = "op@host"};
+    struct definition d = relay(n);
+    memcpy(c.url, d.url, sizeof c.url);
+    ask_hold(&r->loop, r->q, &c, &a);
+    if (a.e != ERR_NONE)
+        die("%s can't be held or released: %s", c.url, err_name(a.e));
+    struct hold_result out = a.hold;
+    answer_free(&a);
+    return out;
+}
+
+static void walk_failed(struct rig *r, struct failed_call *c, const struct row_filter *f,
+                        struct answer *a)
+{
+    if (f)
+        c->filter = *f;
+    ask_failed_all(&r->loop, r->q, c, a);
+    if (a->e != ERR_NONE)
+        die("failed deliveries: %s", err_name(a->e));
+}
+
+struct failed_group sum_of(struct rig *r, enum failed_do what, const struct row_filter *f)
+{
+    struct answer a;
+    struct failed_group sum = {0};
+    struct failed_call c = {.what = what, .by = "op@host"};
+    walk_failed(r, &c, f, &a);
+    for (size_t i = 0; i < a.failed.groups_len; i++) {
+        sum.count += a.failed.groups[i].count;
+        sum.gone += a.failed.groups[i].gone;
+        sum.busy += a.failed.groups[i].busy;
+    }
+    answer_free(&a);
+    return sum;
+}
+
+uint64_t replay(struct rig *r, const struct row_filter *f, uint32_t rate_per_1000s)
+{
+    static uint64_t token = 1000;
+    struct answer a;
+    struct failed_call c = {.what = FAILED_REPLAY,
+                            .token = ++token,
+                            .rate_per_1000s = rate_per_1000s,
+                            .text = "--all",
+                            .by = "op@host"};
+    walk_failed(r, &c, f, &a);
+    uint64_t number = a.failed.job;
+    answer_free(&a);
+    return number;
+}
+
+static bool find_job(struct rig *r, uint64_t number, struct replay_job *out)
+{
+    struct answer a;
+    bool found = false;
+    ask_jobs(&r->loop, r->q, &a);
+    if (a.e != ERR_NONE)
+        die("jobs: %s", err_name(a.e));
+    for (size_t i = 0; i < a.jobs_len; i++) {
+        if (a.jobs[i].number == number) {
+            *out = a.jobs[i];
+            found = true;
+        }
+    }
+    answer_free(&a);
+    return found;
+}
+
+bool job_known(struct rig *r, uint64_t number)
+{
+    struct replay_job j;
+    return find_job(r, number, &j);
+}
+
+struct replay_job job(struct rig *r, uint64_t number)
+{
+    struct replay_job j;
+    if (!find_job(r, number, &j))
+        die("job %llu is not known", (unsigned long long)number);
+    return j;
 }

@@ -26,6 +26,8 @@ struct rig *contract_again(void **state, const struct rig_options *o);
 struct definition relay(unsigned n);
 /* Puts the list in force. */
 struct define_result define(struct rig *r, const struct definition *defs, size_t len);
+/* What it is answered. */
+enum err define_error(struct rig *r, const struct definition *defs, size_t len);
 /* Relays 0 … len-1, which get the lanes 1 … len in a fresh queue. */
 void define_relays(struct rig *r, unsigned len);
 
@@ -56,5 +58,45 @@ struct row row_at(uint64_t pos, enum row_end end, enum row_class cls);
 void deliver(struct rig *r, struct holder *h, uint32_t lane, uint64_t position);
 /* Moves a lane to `pos`, which failed there with `cls`. */
 void fail_at(struct rig *r, struct holder *h, uint32_t lane, uint64_t pos, enum row_class cls);
+/* Moves a lane to `to`; all from `from` on failed. */
+void fail_range(struct rig *r, struct holder *h, uint32_t lane, uint64_t from, uint64_t to,
+                enum row_class cls);
+/* One more commit that settles nothing new: `row` is added. */
+void put_row(struct rig *r, struct holder *h, uint32_t lane, const struct row *row);
+
+/* Renews (or leases anew), follows the floors it hears of, and returns what is asked for on the
+ * lane. */
+size_t requests(struct rig *r, struct holder *h, uint32_t lane,
+                struct lane_request out[QUEUE_REQUESTS_MAX]);
+/* Takes up all that is asked for on the lane; returns how many. They wait as its exceptions, */
+size_t take_up(struct rig *r, struct holder *h, uint32_t lane);
+/* or arrived, */
+size_t deliver_asked(struct rig *r, struct holder *h, uint32_t lane);
+/* or failed again. */
+size_t fail_asked(struct rig *r, struct holder *h, uint32_t lane, enum row_class cls);
+
+/* ---- what operators do ---- */
+
+/* Holds or releases relay `n`, which must have a lane. */
+struct hold_result hold(struct rig *r, unsigned n, bool held, bool from_now);
+/* What the filter means (NULL: all that failed), over all groups. */
+struct failed_group sum_of(struct rig *r, enum failed_do what, const struct row_filter *f);
+/* Makes a job of what the filter means; returns its number. */
+uint64_t replay(struct rig *r, const struct row_filter *f, uint32_t rate_per_1000s);
+bool job_known(struct rig *r, uint64_t number);
+struct replay_job job(struct rig *r, uint64_t number);
+/* Checks all its counters. */
+#define assert_job(r, number, is, waits, asks, arrived, failed_again, dropped_)                    \
+    do {                                                                                           \
+        struct replay_job j_ = job(r, number);                                                     \
+        assert_string_equal(job_state_name(j_.state), job_state_name(is));                         \
+        assert_int_equal(j_.waiting, waits);                                                       \
+        assert_int_equal(j_.asked, asks);                                                          \
+        assert_int_equal(j_.delivered, arrived);                                                   \
+        assert_int_equal(j_.failed, failed_again);                                                 \
+        assert_int_equal(j_.dropped, dropped_);                                                    \
+        assert_int_equal(j_.total, j_.waiting + j_.asked + j_.delivered + j_.failed + j_.dropped); \
+        assert_true((j_.ended_ms != 0) == (j_.state == JOB_DONE || j_.state == JOB_CANCELLED));    \
+    } while (0)
 
 #endif

@@ -150,26 +150,30 @@ static void do_append_again(struct history *h)
 
 /* ---- definitions ---- */
 
-struct defining {
-    struct definition defs[HISTORY_RELAYS];
-    size_t len;
-};
-
 static void ask_to_define(struct rig *r, void *arg, struct answer *a)
 {
-    const struct defining *d = arg;
-    ask_define(&r->loop, r->q, d->defs, d->len, a);
+    ask_define_as(&r->loop, r->q, arg, a);
 }
 
+/* A list that was in force before may be put back, or left. */
 static void put_list(struct history *h)
 {
-    struct defining d = {.len = 0};
+    struct definition defs[HISTORY_RELAYS];
+    struct define_call c = {.defs = defs, .by = "op@host"};
     struct answer a;
     for (unsigned i = 0; i < HISTORY_RELAYS; i++) {
         if (h->in_list[i])
-            d.defs[d.len++] = h->relays[i];
+            defs[c.len++] = h->relays[i];
     }
-    history_ask(h, ask_to_define, &d, say_define, &a);
+    history_ask(h, ask_to_define, &c, say_define, &a);
+    if (a.e == ERR_STALE && history_roll(h, 2) == 0) {
+        answer_free(&a);
+        c.force = true;
+        history_ask(h, ask_to_define, &c, say_define, &a);
+    }
+    if (a.e != ERR_NONE && a.e != ERR_STALE)
+        history_fail(h, "a list was answered %s", err_name(a.e));
+    h->lanes_made += a.define.added;
     answer_free(&a);
 }
 
@@ -200,8 +204,6 @@ static void change_relay(struct history *h, struct definition *d)
     }
 }
 
-/* A relay that was dropped does not come back in these histories: changed lists have an issue of
- * their own. */
 static void do_define(struct history *h)
 {
     h->doing = "define";
@@ -212,9 +214,9 @@ static void do_define(struct history *h)
         h->in_list[i] = false;
         if (h->retired_ms == 0)
             h->retired_ms = h->rigs[0]->wall_ms;
-    } else if (!h->was_in_list[i]) {
+    } else if (!h->in_list[i] && h->lanes_made + HISTORY_RELAYS < ACTOR_LANES_MAX) {
         h->relays[i].backfill = history_roll(h, 2) == 0;
-        h->in_list[i] = h->was_in_list[i] = true;
+        h->in_list[i] = true;
     }
     put_list(h);
 }
@@ -302,8 +304,9 @@ void history_step(struct history *h)
     } steps[] = {
         {40, do_append},     {8, do_append_again},  {22, history_lease},  {40, history_commit},
         {4, history_repeat}, {3, history_stale},    {3, history_spoiled}, {3, do_define},
-        {6, do_pass},        {8, do_pass_a_little}, {1, do_jump},         {1, do_lose_tail},
-        {1, history_crash},  {1, do_restart},
+        {8, do_pass},        {8, do_pass_a_little}, {1, do_jump},         {1, do_lose_tail},
+        {1, history_crash},  {1, do_restart},       {2, history_hold},    {4, history_replay},
+        {3, history_list},   {1, history_purge},    {1, history_cancel},
     };
     unsigned all = 0;
     for (size_t i = 0; i < COUNT_OF(steps); i++)
@@ -327,8 +330,12 @@ struct history *history_open(uint64_t seed)
     truth_init(&h->truth, seed);
     h->truth.now_ms = RIG_WALL_MS;
     o.failed_max = 1000 + history_roll(h, 30000);
-    for (size_t i = 0; i < backends_len; i++)
-        h->rigs[h->rigs_len++] = rig_open(&backends[i], &o);
+    if (seed % 2 == 0)
+        o.lane_max = 5000 + history_roll(h, 25000);
+    for (size_t i = 0; i < backends_len; i++) {
+        if (backend_wanted(&backends[i]))
+            h->rigs[h->rigs_len++] = rig_open(&backends[i], &o);
+    }
     for (int i = 0; i < HISTORY_ACTORS; i++)
         actor_init(&h->actors[i], h->actors_made++);
     for (size_t lane = 0; lane < ACTOR_LANES_MAX; lane++)
@@ -337,7 +344,7 @@ struct history *history_open(uint64_t seed)
         struct definition *d = &h->relays[i];
         *d = (struct definition){.route = ROUTE_TOR, .family = MODE_AUTO, .window = 256};
         (void)snprintf(d->url, sizeof d->url, "wss://relay%u.example", i);
-        h->in_list[i] = h->was_in_list[i] = i < 3;
+        h->in_list[i] = i < 3;
     }
     history_listen(h);
     put_list(h);

@@ -31,7 +31,8 @@ struct history {
     size_t old_len;
 
     struct definition relays[HISTORY_RELAYS];
-    bool in_list[HISTORY_RELAYS], was_in_list[HISTORY_RELAYS];
+    bool in_list[HISTORY_RELAYS];
+    unsigned lanes_made, jobs;
     int64_t retired_ms; /* when the first one was dropped; 0 */
 
     uint64_t head;
@@ -68,6 +69,14 @@ void history_commit(struct history *h);
 void history_repeat(struct history *h);
 void history_stale(struct history *h);
 void history_spoiled(struct history *h);
+/* Steps of operators. */
+void history_hold(struct history *h);
+void history_list(struct history *h);
+void history_replay(struct history *h);
+void history_purge(struct history *h);
+void history_cancel(struct history *h);
+/* What they see. */
+void history_compare_operators(struct history *h);
 /* Listens to the tail of all queues; what it told is compared by history_compare. */
 void history_listen(struct history *h);
 void history_unlisten(struct history *h);

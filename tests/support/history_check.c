@@ -124,12 +124,12 @@ static void count_row(struct tally *t, const struct row *r)
 }
 
 /* Delivered is what an actor committed as delivered, nothing else; and what one did is not told
- * otherwise, but that the queue gave it up before it knew. */
+ * otherwise, but that the queue gave it up before it knew (and that was purged). */
 static void check_lane(const struct history *h, uint64_t pos, const struct receipt_lane *l,
                        struct tally *t)
 {
     enum settled ledger = (enum settled)h->truth.ledger[l->lane][pos];
-    bool expired = l->end == RECEIPT_ROW && l->row.end == ROW_EXPIRED;
+    bool expired = l->end == RECEIPT_ROW && (l->row.end == ROW_EXPIRED || l->row.end == ROW_PURGED);
     bool good = true;
     switch (l->end) {
     case RECEIPT_DELIVERED:
@@ -212,5 +212,6 @@ void history_compare(struct history *h)
         check_status(h, &a.depth.lanes[i], &tallies[a.depth.lanes[i].lane]);
     answer_free(&a);
     compare_log(h);
+    history_compare_operators(h);
     compare_tails(h);
 }

@@ -84,6 +84,13 @@ void publish_rig_start(struct publish_rig *r, unsigned publisher)
         die("publisher_new: %s", p.text);
 }
 
+void publish_rig_reload(struct publish_rig *r, unsigned publisher)
+{
+    struct problem p;
+    if (publisher_reload(r->publishers[publisher], &r->options, &p) != ERR_NONE)
+        die("publisher_reload: %s", p.text);
+}
+
 void publish_rig_drain(struct publish_rig *r, unsigned publisher)
 {
     r->drained = false;
@@ -144,7 +151,7 @@ static void on_depth(void *arg, enum err e, const struct queue_depth *d)
     s->asked = false;
     s->settled = e == ERR_NONE;
     for (size_t i = 0; s->settled && i < d->lanes_len; i++)
-        s->settled = d->lanes[i].depth == 0;
+        s->settled = d->lanes[i].depth == 0 && d->lanes[i].asked == 0;
 }
 
 struct settle_args {
@@ -179,6 +186,22 @@ struct lane_status publish_rig_lane(struct publish_rig *r, unsigned relay)
     answer_free(&a);
     found.paths = NULL;
     return found;
+}
+
+#define AWAIT_MS 20000
+
+void publish_rig_await(struct publish_rig *r, unsigned relay,
+                       bool (*done)(const struct lane_status *s), const char *what)
+{
+    uint64_t began_ms = uv_hrtime() / 1000000;
+    for (;;) {
+        const struct lane_status s = publish_rig_lane(r, relay);
+        if (done(&s))
+            return;
+        if (uv_hrtime() / 1000000 > began_ms + AWAIT_MS)
+            die("waited in vain for %s", what);
+        uv_run(&r->loop, UV_RUN_ONCE);
+    }
 }
 
 struct receipt_lane publish_rig_receipt(struct publish_rig *r, unsigned event, unsigned relay)

@@ -38,6 +38,8 @@ int publish_rig_teardown(void **state);
 /* Puts defs in force by hand. */
 void publish_rig_define(struct publish_rig *r);
 void publish_rig_start(struct publish_rig *r, unsigned publisher);
+/* Gives it r->options as they are now. */
+void publish_rig_reload(struct publish_rig *r, unsigned publisher);
 void publish_rig_drain(struct publish_rig *r, unsigned publisher);
 /* Appends and gives up the reference; waits for the answer. */
 void publish_rig_append(struct publish_rig *r, struct event *ev);
@@ -46,6 +48,9 @@ void publish_rig_append_notes(struct publish_rig *r, unsigned count);
 void publish_rig_wait_for_events(struct publish_rig *r, unsigned relay, unsigned count);
 /* Runs until no lane has anything left to do and everything is committed. */
 void publish_rig_settle(struct publish_rig *r);
+/* Runs until this is true of the relay's lane, as the queue shows it. */
+void publish_rig_await(struct publish_rig *r, unsigned relay,
+                       bool (*done)(const struct lane_status *s), const char *what);
 /* What the queue shows of a relay's lane now. */
 struct lane_status publish_rig_lane(struct publish_rig *r, unsigned relay);
 /* What became of an event at a relay. */

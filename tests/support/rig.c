@@ -27,6 +27,7 @@ static void model_start(struct rig *r)
     struct model_options o = {.retention_ms = r->options.retention_ms,
                               .max_bytes = r->options.max_bytes,
                               .failed_max = r->options.failed_max,
+                              .lane_max = r->options.lane_max,
                               .clock = &r->clock};
     r->q = model_new(&r->loop, &o);
 }
@@ -73,7 +74,8 @@ static void broker_up(struct rig *r)
     struct broker_options o = {.store = {.dir = dir,
                                          .retention_ms = r->options.retention_ms,
                                          .max_bytes = r->options.max_bytes,
-                                         .failed_max = r->options.failed_max},
+                                         .failed_max = r->options.failed_max,
+                                         .lane_max = r->options.lane_max},
                                .url = r->url,
                                .clock = &r->clock,
                                .by_hand = true,
@@ -150,6 +152,12 @@ const struct backend backends[] = {
     {"broker", broker_start, broker_stop, broker_again, broker_house, broker_lose},
 };
 const size_t backends_len = COUNT_OF(backends);
+
+bool backend_wanted(const struct backend *b)
+{
+    const char *name = getenv("VOLLEY_BACKEND");
+    return !name || strcmp(name, b->name) == 0;
+}
 
 /* ---- all ---- */
 

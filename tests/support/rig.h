@@ -1,5 +1,6 @@
 /* The queue's backends, each brought up in this process with a clock that only moves when a test
- * says so. The contract suite runs every promise on every row of the table. */
+ * says so. The contract suite runs every promise on every row of the table; with VOLLEY_BACKEND, on
+ * those of that name. */
 #ifndef VOLLEY_TESTS_SUPPORT_RIG_H
 #define VOLLEY_TESTS_SUPPORT_RIG_H
 
@@ -12,7 +13,7 @@
 
 struct rig_options {
     int64_t retention_ms;
-    uint64_t max_bytes, failed_max;
+    uint64_t max_bytes, failed_max, lane_max;
 };
 extern const struct rig_options rig_defaults;
 
@@ -40,6 +41,7 @@ struct backend {
 };
 extern const struct backend backends[];
 extern const size_t backends_len;
+bool backend_wanted(const struct backend *b);
 
 struct rig *rig_open(const struct backend *b, const struct rig_options *o);
 void rig_close(struct rig *r);

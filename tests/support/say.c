@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 PRINTF(2, 3) static void say(struct buf *out, const char *fmt, ...)
@@ -81,8 +82,8 @@ static void say_learned(struct buf *out, const struct learned *l)
 {
     say(out,
         "  learned window %" PRIu32 " rate %" PRIu32 " %s ipv6 failures %" PRIu32
-        " demoted until %" PRId64 "\n",
-        l->window, l->rate_per_1000s, family_name(l->family), l->ipv6_failures,
+        " connect %" PRIu32 " demoted until %" PRId64 "\n",
+        l->window, l->rate_per_1000s, family_name(l->family), l->ipv6_failures, l->ipv6_connect_ms,
         l->demoted_until_ms);
 }
 
@@ -178,15 +179,25 @@ static void say_paths(struct buf *out, const struct path_stat *paths, size_t len
     }
 }
 
+static void say_live(struct buf *out, const struct lane_live *l)
+{
+    say(out,
+        "  %s since %" PRId64 " in flight %" PRIu32 " %s retry at %" PRId64 " delivered %" PRId64
+        " rate %" PRIu32 " \"%s\"\n",
+        lane_state_name(l->state), l->since_ms, l->in_flight, family_name(l->family),
+        l->retry_at_ms, l->delivered_ms, l->rate_per_1000s, l->last_error);
+}
+
 static void say_status(struct buf *out, const struct lane_status *s)
 {
     say(out,
         "lane %" PRIu32 "%s start %" PRIu64 " position %" PRIu64 " depth %" PRIu64
-        " retrying %" PRIu64 " failed %" PRIu64 " skipped %" PRIu64 " expired %" PRIu64
-        " delivered %" PRIu64 " oldest %" PRId64 " held %d %s by \"%s\"\n",
+        " retrying %" PRIu64 " asked %" PRIu64 " failed %" PRIu64 " skipped %" PRIu64
+        " expired %" PRIu64 " delivered %" PRIu64 " oldest %" PRId64 " held %d by \"%s\"\n",
         s->lane, s->retired ? " retired" : "", s->start, s->position, s->depth, s->retrying,
-        s->failed, s->skipped, s->expired, s->delivered, s->oldest_ms, s->held,
-        lane_state_name(s->live.state), s->publisher);
+        s->asked, s->failed, s->skipped, s->expired, s->delivered, s->oldest_ms, s->held,
+        s->publisher);
+    say_live(out, &s->live);
     say(out, "  version %" PRIu32, s->definition_version);
     say_definition(out, &s->definition);
     say_learned(out, &s->learned);
@@ -212,7 +223,8 @@ static void say_row(struct buf *out, uint64_t pos, const struct row *r)
 {
     if (r->from > pos || r->to < pos)
         say(out, "  a row of other positions: %" PRIu64 " to %" PRIu64 "\n", r->from, r->to);
-    if (r->end == ROW_EXPIRED && r->attempts == 0) { /* a run has the times of all its positions */
+    bool run = r->end == ROW_EXPIRED || r->end == ROW_PURGED;
+    if (run && r->attempts == 0) { /* it has the times of all its positions */
         say(out, "  row %s %s\n", row_end_name(r->end), row_class_name(r->cls));
         return;
     }
@@ -231,6 +243,8 @@ static void say_receipt_lane(struct buf *out, uint64_t pos, const struct receipt
         say_exception(out, &l->exception);
     if (l->end == RECEIPT_ROW || (l->end == RECEIPT_RETRYING && l->row.from > 0))
         say_row(out, pos, &l->row);
+    for (size_t i = 0; i < l->history_len; i++)
+        say_row(out, pos, &l->history[i]);
 }
 
 void say_receipt(struct buf *out, const struct answer *a)
@@ -243,4 +257,100 @@ void say_receipt(struct buf *out, const struct answer *a)
         hex_str(id, r->id, sizeof r->id), r->pos, r->accepted_ms, r->kind);
     for (size_t i = 0; i < r->lanes_len; i++)
         say_receipt_lane(out, r->pos, &r->lanes[i]);
+}
+
+/* ---- registry, hold ---- */
+
+static void say_entry(struct buf *out, const struct lane_entry *l)
+{
+    say(out,
+        "lane %" PRIu32 " retired %d at %" PRId64 " start %" PRIu64 " position %" PRIu64 " %s\n",
+        l->lane, l->retired, l->retired_ms, l->start, l->position, lane_hold_name(l->hold));
+    for (size_t i = 0; i < l->versions_len; i++) {
+        const struct lane_version *v = &l->versions[i];
+        say(out, "  version %" PRIu32 " from %" PRIu64 "%s", v->version, v->from,
+            v->waits ? " waits" : "");
+        say_definition(out, &v->definition);
+    }
+}
+
+void say_registry(struct buf *out, const struct answer *a)
+{
+    if (went_wrong(out, a))
+        return;
+    const struct queue_registry *r = &a->registry;
+    say(out, "registry %" PRIu64 " since %" PRId64 " by \"%s\"\n", r->version, r->defined_ms,
+        r->defined_by);
+    for (size_t i = 0; i < r->lanes_len; i++)
+        say_entry(out, &r->lanes[i]);
+}
+
+void say_hold(struct buf *out, const struct answer *a)
+{
+    if (!went_wrong(out, a))
+        say(out, "waiting %" PRIu64 " given up %" PRIu64 "\n", a->hold.waiting, a->hold.given_up);
+}
+
+/* ---- failed deliveries, jobs ---- */
+
+static int by_lane_and_position(const void *a, const void *b)
+{
+    const struct failed_row *x = a, *y = b;
+    if (x->lane != y->lane)
+        return x->lane < y->lane ? -1 : 1;
+    return x->row.from < y->row.from ? -1 : x->row.from > y->row.from;
+}
+
+static void say_failed_row(struct buf *out, const struct failed_row *r)
+{
+    char id[65], author[65];
+    say(out, "lane %" PRIu32 " pos %" PRIu64 "..%" PRIu64 " %.16s by %.16s kind %" PRIu32, r->lane,
+        r->row.from, r->row.to, hex_str(id, r->id, sizeof r->id),
+        hex_str(author, r->author, sizeof r->author), r->kind);
+    say(out, " accepted %" PRId64 " %s job %" PRIu64 "\n", r->accepted_ms,
+        r->replayable ? "replayable" : "gone", r->job);
+    say_row(out, r->row.from, &r->row);
+}
+
+void say_failed(struct buf *out, const struct answer *a)
+{
+    if (went_wrong(out, a))
+        return;
+    const struct failed_page *p = &a->failed;
+    struct failed_row *rows = mem_zero(p->rows_len + 1, sizeof *rows);
+    for (size_t i = 0; i < p->rows_len; i++)
+        rows[i] = p->rows[i];
+    qsort(rows, p->rows_len, sizeof *rows, by_lane_and_position);
+    for (size_t i = 0; i < p->rows_len; i++)
+        say_failed_row(out, &rows[i]);
+    free(rows);
+    for (size_t i = 0; i < p->groups_len; i++) {
+        const struct failed_group *g = &p->groups[i];
+        say(out, "lane %" PRIu32 " %s count %" PRIu64 " gone %" PRIu64 " busy %" PRIu64 "\n",
+            g->lane, row_class_name(g->cls), g->count, g->gone, g->busy);
+    }
+    say(out, "job %" PRIu64 "\n", p->job);
+}
+
+void say_jobs(struct buf *out, const struct answer *a)
+{
+    if (went_wrong(out, a))
+        return;
+    for (size_t i = 0; i < a->jobs_len; i++) {
+        const struct replay_job *j = &a->jobs[i];
+        say(out,
+            "job %" PRIu64 " %s made %" PRId64 " ended %" PRId64 " rate %" PRIu32 " total %" PRIu64,
+            j->number, job_state_name(j->state), j->made_ms, j->ended_ms, j->rate_per_1000s,
+            j->total);
+        say(out,
+            " waiting %" PRIu64 " asked %" PRIu64 " delivered %" PRIu64 " failed %" PRIu64
+            " dropped %" PRIu64 " \"%s\" by \"%s\"\n",
+            j->waiting, j->asked, j->delivered, j->failed, j->dropped, j->text, j->by);
+    }
+}
+
+void say_cancel(struct buf *out, const struct answer *a)
+{
+    if (!went_wrong(out, a))
+        say(out, "cancelled\n");
 }

@@ -200,14 +200,34 @@ struct row box_row(const struct store_box *b, uint64_t pos, enum row_end end, en
     return r;
 }
 
+void box_commit_rows(struct store_box *b, uint32_t lane, uint64_t position, const struct row *rows,
+                     size_t len)
+{
+    struct lane_commit c = box_next(b, lane, position);
+    c.rows_added = rows;
+    c.rows_added_len = len;
+    struct lane_committed out = box_lane_commit(b, &c);
+    must_be_done(&out);
+}
+
 void box_fail(struct store_box *b, uint32_t lane, uint64_t pos)
 {
     struct row r = box_row(b, pos, ROW_FAILED, CLASS_BLOCKED);
-    struct lane_commit c = box_next(b, lane, pos);
-    c.rows_added = &r;
-    c.rows_added_len = 1;
-    struct lane_committed out = box_lane_commit(b, &c);
-    must_be_done(&out);
+    box_commit_rows(b, lane, pos, &r, 1);
+}
+
+void box_fail_all(struct store_box *b, unsigned lanes, unsigned len)
+{
+    struct row *rows = mem_zero(len, sizeof *rows);
+    box_relays(b, lanes);
+    box_notes(b, 1, len);
+    for (unsigned i = 0; i < len; i++)
+        rows[i] = box_row(b, i + 1, ROW_FAILED, CLASS_BLOCKED);
+    for (uint32_t lane = 1; lane <= lanes; lane++) {
+        (void)box_grant(b, lane, (uint8_t)lane);
+        box_commit_rows(b, lane, len, rows, len);
+    }
+    free(rows);
 }
 
 void box_housekeep(struct store_box *b)
@@ -227,6 +247,140 @@ void box_pass(struct store_box *b, int64_t ms)
     b->now_ms += ms;
     b->boot_ms += (uint64_t)ms;
     box_housekeep(b);
+}
+
+/* ---- operating ---- */
+
+enum err box_try_page(struct store_box *b, const struct failed_call *c, struct failed_page *out)
+{
+    bool writes = c->what == FAILED_REPLAY || c->what == FAILED_PURGE;
+    if (writes)
+        box_begin(b);
+    enum err e = store_failed(b->s, c, b->now_ms, out);
+    if (writes)
+        box_commit(b);
+    return e;
+}
+
+struct failed_page box_page(struct store_box *b, const struct failed_call *c)
+{
+    struct failed_page p;
+    must(b, box_try_page(b, c, &p), "a page of failed deliveries");
+    return p;
+}
+
+static struct failed_group walk(struct store_box *b, struct failed_call *c)
+{
+    struct failed_group sum = {.count = 0};
+    struct failed_page p = {.more = true};
+    for (unsigned pages = 0; p.more; pages++) {
+        if (pages == 100000)
+            die("failed deliveries have no end");
+        p = box_page(b, c);
+        sum.count += p.rows_len;
+        for (size_t i = 0; i < p.groups_len; i++) {
+            sum.count += p.groups[i].count;
+            sum.gone += p.groups[i].gone;
+            sum.busy += p.groups[i].busy;
+        }
+        c->after = p.next;
+        c->job = p.job;
+    }
+    return sum;
+}
+
+struct failed_group box_walk(struct store_box *b, struct failed_call c)
+{
+    return walk(b, &c);
+}
+
+uint64_t box_replay(struct store_box *b, const struct row_filter *f, uint32_t rate_per_1000s)
+{
+    static uint64_t token;
+    struct failed_call c = {.what = FAILED_REPLAY,
+                            .filter = *f,
+                            .rate_per_1000s = rate_per_1000s,
+                            .token = ++token,
+                            .text = "a filter",
+                            .by = "me@here"};
+    (void)walk(b, &c);
+    return c.job;
+}
+
+uint64_t box_purge(struct store_box *b, const struct row_filter *f)
+{
+    struct failed_group sum = box_walk(b, (struct failed_call){.what = FAILED_PURGE, .filter = *f});
+    return sum.count - sum.busy;
+}
+
+bool box_step(struct store_box *b, uint64_t ms)
+{
+    bool asked;
+    b->now_ms += (int64_t)ms;
+    b->boot_ms += ms;
+    box_begin(b);
+    must(b, store_step_jobs(b->s, b->now_ms, b->boot_ms, &asked), "a step");
+    box_commit(b);
+    return asked;
+}
+
+static const struct replay_job *find_job(struct store_box *b, uint64_t number)
+{
+    const struct replay_job *jobs;
+    size_t len;
+    must(b, store_jobs(b->s, &jobs, &len), "jobs");
+    for (size_t i = 0; i < len; i++) {
+        if (jobs[i].number == number)
+            return &jobs[i];
+    }
+    return NULL;
+}
+
+bool box_has_job(struct store_box *b, uint64_t number)
+{
+    return find_job(b, number) != NULL;
+}
+
+struct replay_job box_job(struct store_box *b, uint64_t number)
+{
+    const struct replay_job *j = find_job(b, number);
+    if (!j)
+        die("there is no job %llu", (unsigned long long)number);
+    if (j->total != j->waiting + j->asked + j->delivered + j->failed + j->dropped)
+        die("the counters of job %llu don't add up", (unsigned long long)number);
+    return *j;
+}
+
+size_t box_requested(struct store_box *b, uint32_t lane, struct lane_request *out)
+{
+    struct lane_kept k;
+    must(b, store_kept(b->s, lane, b->epoch[lane], &k), "kept");
+    if (k.requests_len > 0)
+        memcpy(out, k.requests, k.requests_len * sizeof *out);
+    return k.requests_len;
+}
+
+struct lane_committed box_take_up(struct store_box *b, uint32_t lane)
+{
+    struct lane_request asked[QUEUE_REQUESTS_MAX];
+    struct exception x[QUEUE_REQUESTS_MAX];
+    size_t len = box_requested(b, lane, asked);
+    struct lane_commit c = box_next(b, lane, store_head(b->s));
+    for (size_t i = 0; i < len; i++)
+        x[i] = (struct exception){.pos = asked[i].pos};
+    c.exceptions = x;
+    c.exceptions_len = len;
+    c.requests_taken = len > 0 ? asked[len - 1].number : 0;
+    return box_lane_commit(b, &c);
+}
+
+void box_remove(struct store_box *b, uint32_t lane, const uint64_t *removed, size_t len)
+{
+    struct lane_commit c = box_next(b, lane, store_head(b->s));
+    c.rows_removed = removed;
+    c.rows_removed_len = len;
+    struct lane_committed out = box_lane_commit(b, &c);
+    must_be_done(&out);
 }
 
 /* ---- looking ---- */

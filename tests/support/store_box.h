@@ -54,11 +54,35 @@ struct lane_commit box_next(const struct store_box *b, uint32_t lane, uint64_t p
 struct lane_committed box_lane_commit(struct store_box *b, const struct lane_commit *c);
 void box_deliver(struct store_box *b, uint32_t lane, uint64_t position);
 void box_fail(struct store_box *b, uint32_t lane, uint64_t pos);
+/* `lanes` lanes with an owner each; notes 1 … `len`, which failed at all of them. */
+void box_fail_all(struct store_box *b, unsigned lanes, unsigned len);
+/* Several rows in one commit, which moves the lane to `position`. */
+void box_commit_rows(struct store_box *b, uint32_t lane, uint64_t position, const struct row *rows,
+                     size_t len);
 struct row box_row(const struct store_box *b, uint64_t pos, enum row_end end, enum row_class cls);
 /* Until nothing is left to do. */
 void box_housekeep(struct store_box *b);
 /* Both clocks go on, and housekeeping with them. */
 void box_pass(struct store_box *b, int64_t ms);
+
+/* One page of failed deliveries; the answer's arrays are the store's. */
+enum err box_try_page(struct store_box *b, const struct failed_call *c, struct failed_page *out);
+struct failed_page box_page(struct store_box *b, const struct failed_call *c);
+/* All pages of a walk, their groups added up (LIST: the rows counted, by lane and class). */
+struct failed_group box_walk(struct store_box *b, struct failed_call c);
+/* A job with all that the filter means; its number. */
+uint64_t box_replay(struct store_box *b, const struct row_filter *f, uint32_t rate_per_1000s);
+uint64_t box_purge(struct store_box *b, const struct row_filter *f);
+/* One step, some time after the last one; whether something was asked for. */
+bool box_step(struct store_box *b, uint64_t ms);
+struct replay_job box_job(struct store_box *b, uint64_t number);
+bool box_has_job(struct store_box *b, uint64_t number);
+/* What the lane's owner is asked for; how many. `out` has room for QUEUE_REQUESTS_MAX. */
+size_t box_requested(struct store_box *b, uint32_t lane, struct lane_request *out);
+/* Its owner takes up all that it is asked for: just these are its exceptions from then on. */
+struct lane_committed box_take_up(struct store_box *b, uint32_t lane);
+/* These arrived, and nothing is in flight any more. */
+void box_remove(struct store_box *b, uint32_t lane, const uint64_t *removed, size_t len);
 
 /* Reading. The event is not lent: NULL or not is all it says. */
 struct queue_event box_look(struct store_box *b, uint64_t pos);

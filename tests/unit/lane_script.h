@@ -13,7 +13,9 @@
  *          floored:N; LIST is "-" for none, of
  *          exceptions POS/ATTEMPTS with s for suspect, w for waiting until a time; of rows
  *          POS=CLASS/ATTEMPTS
- *   also:  window:N rate:N (in force) state:NAME admitted:N new:N (not admitted) lowest:N */
+ *   also:  window:N rate:N (in force) state:NAME admitted:N new:N (not admitted) lowest:N
+ *          arrived:MS (when the last one was delivered, since the start; - never)
+ *          limits:WINDOW:BACKOFF (other limits from now on) */
 #ifndef VOLLEY_TESTS_LANE_SCRIPT_H
 #define VOLLEY_TESTS_LANE_SCRIPT_H
 
@@ -225,6 +227,13 @@ static bool word_about_commit(struct script *s, const char *w, const struct args
     return true;
 }
 
+/* The lowest position it still needs. */
+static uint64_t lowest(const struct lane *l)
+{
+    const struct item *it = items_begin(l);
+    return it != NULL ? it->pos : l->next;
+}
+
 static bool word_check(struct script *s, const char *w, const struct args *a)
 {
     struct lane_live live;
@@ -245,12 +254,15 @@ static bool word_check(struct script *s, const char *w, const struct args *a)
         expect(s, live.state == (enum lane_state)a->a, "state", live.state);
     else if (strcmp(w, "flying") == 0)
         expect(s, live.in_flight == a->a, "in flight", live.in_flight);
+    else if (strcmp(w, "arrived") == 0)
+        expect(s, live.delivered_ms == (a->has_a ? SCRIPT_WALL + (int64_t)a->a : 0), "arrived",
+               (uint64_t)(live.delivered_ms - SCRIPT_WALL));
     else if (strcmp(w, "admitted") == 0)
         expect(s, lane_admitted(s->lane, a->a), "not admitted", a->a);
     else if (strcmp(w, "new") == 0)
         expect(s, !lane_admitted(s->lane, a->a), "admitted", a->a);
     else if (strcmp(w, "lowest") == 0)
-        expect(s, lane_lowest(s->lane) == a->a, "lowest", lane_lowest(s->lane));
+        expect(s, lowest(s->lane) == a->a, "lowest", lowest(s->lane));
     else
         return false;
     return true;
@@ -347,6 +359,11 @@ static bool word_fact(struct script *s, const char *w, const struct args *a)
     } else if (strcmp(w, "define") == 0) {
         struct definition d = {.window = (uint32_t)a->b};
         kept(s, (struct lane_kept){.next_version = (uint32_t)a->a, .next = &d});
+    } else if (strcmp(w, "limits") == 0) {
+        struct lane_limits l = s->lane->limits;
+        l.window_max = (uint32_t)a->a;
+        l.backoff_min_ms = l.backoff_max_ms = a->b;
+        lane_set_limits(s->lane, &l);
     } else if (strcmp(w, "commit") == 0) {
         do_commit(s, a);
     } else if (strcmp(w, "begin") == 0) {

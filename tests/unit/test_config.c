@@ -328,6 +328,49 @@ static void the_nearest_word_is_found_and_a_far_one_is_not(void **state)
         "a.very.long.word.that.no.key.could.ever.be.mistaken.for.at.all.whatever", words, 3));
 }
 
+static void what_changed_is_found_by_value_not_by_how_it_is_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *after, *changed;
+    } rows[] = {
+        {"", "", ""},
+        {"publisher:\n  ok_timeout: 30s\n", "publisher:\n  ok_timeout: 30000ms\n", ""},
+        {"", "ingest:\n  open: yes\n", "ingest.open"},
+        {"", "ingest:\n  listen: 127.0.0.1:1\n", "ingest.listen"},
+        {"", "ingest:\n  max_event: 64KiB\n", "ingest.max_event"},
+        {"ingest:\n  allow_pubkeys: "
+         "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798\n",
+         "", "ingest.allow_pubkeys"},
+        {"", "queue:\n  data_dir: /elsewhere\n", "queue.url queue.data_dir"},
+        {"publisher:\n  relays: [wss://a.example, b.example]\n",
+         "publisher:\n  relays: a.example wss://b.example/\n", ""},
+        {"publisher:\n  relays: [a.example]\n", "publisher:\n  relays: [b.example]\n",
+         "publisher.relays"},
+        {"publisher:\n  relays: [{ url: a.example }]\n",
+         "publisher:\n  relays: [{ url: a.example, rate: 5/s }]\n", "publisher.relays"},
+        {"", "publisher:\n  serve: direct\n  family: ipv6\n  route: direct\n",
+         "publisher.route publisher.serve publisher.family"},
+        {"", "log:\n  level: debug\n  format: json\n", "log.level log.format"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char *const env[] = {"XDG_DATA_HOME=/data", NULL};
+        struct config a, b;
+        struct problem p;
+        struct config_key_row key;
+        char changed[256] = "";
+        assert_int_equal(load(rows[i].before, env, NULL, 0, &a, &p), ERR_NONE);
+        assert_int_equal(load(rows[i].after, env, NULL, 0, &b, &p), ERR_NONE);
+        for (size_t n = 0, len = 0; config_key_at(n, &key); n++)
+            if (config_key_differs(&a, &b, n))
+                len += (size_t)snprintf(changed + len, sizeof changed - len, "%s%s",
+                                        len > 0 ? " " : "", key.name);
+        assert_string_equal(changed, rows[i].changed);
+        config_free(&a);
+        config_free(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +390,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_wrong_is_named, make_file, remove_file),
         cmocka_unit_test_setup_teardown(every_key_is_printed_with_its_source, make_file,
                                         remove_file),
+        cmocka_unit_test_setup_teardown(what_changed_is_found_by_value_not_by_how_it_is_written,
+                                        make_file, remove_file),
         cmocka_unit_test(durations_sizes_numbers_and_rates),
         cmocka_unit_test(the_nearest_word_is_found_and_a_far_one_is_not),
     };

@@ -98,6 +98,23 @@ static void verdicts_follow_the_table(void **state)
     }
 }
 
+static void stalled_and_unleased_say_since_when(void **state)
+{
+    (void)state;
+    struct lane_status l = {.depth = 3,
+                            .oldest_ms = NOW - 600 * S,
+                            .live = {.state = LANE_OPEN, .delivered_ms = NOW - 30 * S}};
+    int64_t since_ms;
+    assert_int_equal(verdict_of(&l, NOW, &since_ms), VERDICT_STALLED);
+    assert_int_equal(since_ms, NOW - 30 * S);
+    l.live.delivered_ms = NOW - 700 * S; /* before anything that waits now came */
+    assert_int_equal(verdict_of(&l, NOW, &since_ms), VERDICT_STALLED);
+    assert_int_equal(since_ms, NOW - 600 * S);
+    l.live = (struct lane_live){.state = LANE_UNLEASED, .since_ms = NOW - 5 * S};
+    assert_int_equal(verdict_of(&l, NOW, &since_ms), VERDICT_UNLEASED);
+    assert_int_equal(since_ms, NOW - 5 * S);
+}
+
 /* ---- text ---- */
 
 static void text_from_outside_can_do_nothing_to_a_terminal(void **state)
@@ -292,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts_follow_the_table),
+        cmocka_unit_test(stalled_and_unleased_say_since_when),
         cmocka_unit_test(text_from_outside_can_do_nothing_to_a_terminal),
         cmocka_unit_test(text_is_cut_by_columns),
         cmocka_unit_test(numbers_are_short),

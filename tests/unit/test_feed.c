@@ -32,7 +32,7 @@ struct room {
     struct reader readers[READERS_MAX];
     size_t readers_len;
     uint64_t appended, wanted;
-    unsigned news;
+    unsigned news, lease_news;
     bool closed;
 };
 
@@ -105,9 +105,15 @@ static bool is_true(void *arg)
     return *(bool *)arg;
 }
 
+static void on_lease_news(void *arg)
+{
+    ((struct room *)arg)->lease_news++;
+}
+
 static void start_feed(struct room *room, size_t cache_max)
 {
-    const struct feed_options o = {.cache_max = cache_max, .on_news = on_news, .arg = room};
+    const struct feed_options o = {
+        .cache_max = cache_max, .on_news = on_news, .on_lease_news = on_lease_news, .arg = room};
     room->feed = feed_new(&room->loop, &room->tap.queue, &o);
 }
 
@@ -444,6 +450,15 @@ static void a_tail_that_fell_silent_is_noticed_by_lease_replies(void **state)
     assert_int_equal(get(room, 1).newer, 2);
 }
 
+static void a_beat_tells_once_that_a_lease_call_may_bring_something(void **state)
+{
+    struct room *room = *state;
+    start_feed(room, BIG_CACHE);
+    for (const char *news = "aabbba"; *news != '\0'; news++)
+        room->tap.follower.on_head(room->tap.follower.arg, 0, (uint64_t)*news + 1000);
+    assert_int_equal(room->lease_news, 3);
+}
+
 static void it_may_be_freed_while_it_reads(void **state)
 {
     struct room *room = *state;
@@ -478,6 +493,7 @@ int main(void)
         T(nothing_is_asked_for_beyond_the_head),
         T(a_lease_reply_may_bring_the_head_first),
         T(a_tail_that_fell_silent_is_noticed_by_lease_replies),
+        T(a_beat_tells_once_that_a_lease_call_may_bring_something),
         T(it_may_be_freed_while_it_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,6 +261,54 @@ static void an_event_longer_than_max_event_is_refused_by_its_id(void **state)
     ws_client_free(c);
 }
 
+static void other_rules_hold_at_once_for_clients_that_are_connected(void **state)
+{
+    (void)state;
+    uint8_t listed[1][32];
+    struct problem p = {0};
+    test_pubkey(0, listed[0]);
+    struct ws_client *c = ingest_rig_client(&rig);
+    struct event *first = make_signed_event(1, 1, 1, "[]", "a"),
+                 *listed_one = make_signed_event(0, 1, 1, "[]", "b");
+    send_event(c, first);
+    expect_ok(c, first, true, "");
+    struct ingest_options o = rig.options;
+    o.allow_pubkeys = (const uint8_t(*)[32])listed;
+    o.allow_len = 1;
+    o.max_event = 1000;
+    assert_int_equal(ingest_reload(rig.i, &o, &p), ERR_NONE);
+    expect_refusal(c, make_signed_event(1, 1, 1, "[]", "c"), "restricted");
+    char content[1001];
+    memset(content, 'a', 1000);
+    content[1000] = '\0';
+    expect_refusal(c, make_signed_event(0, 1, 1, "[]", content), "invalid");
+    send_event(c, listed_one);
+    expect_ok(c, listed_one, true, "");
+    o.min_pow = 200;
+    assert_int_equal(ingest_reload(rig.i, &o, &p), ERR_NONE);
+    expect_refusal(c, make_signed_event(0, 1, 1, "[]", "d"), "pow");
+    ws_client_free(c);
+    event_unref(first);
+    event_unref(listed_one);
+}
+
+static void rules_that_would_let_everybody_in_from_elsewhere_change_nothing(void **state)
+{
+    (void)state;
+    uint8_t listed[1][32] = {{1}};
+    struct problem p = {0};
+    restart_with(
+        (struct ingest_options){.allow_pubkeys = (const uint8_t(*)[32])listed, .allow_len = 1});
+    struct ingest_options o = rig.options;
+    o.listen[0] = "0.0.0.0:0";
+    o.allow_len = 0;
+    assert_int_equal(ingest_reload(rig.i, &o, &p), ERR_INVALID);
+    assert_non_null(strstr(p.text, "ingest.allow_pubkeys is empty"));
+    struct ws_client *c = ingest_rig_client(&rig);
+    expect_refusal(c, signed_note(1), "restricted");
+    ws_client_free(c);
+}
+
 static void the_queues_refusals_are_told_with_their_prefix(void **state)
 {
     (void)state;
@@ -347,6 +395,8 @@ int main(void)
         WITH_RIG(the_policy_refuses_before_anything_is_queued),
         WITH_RIG(too_little_work_is_refused),
         WITH_RIG(an_event_longer_than_max_event_is_refused_by_its_id),
+        WITH_RIG(other_rules_hold_at_once_for_clients_that_are_connected),
+        WITH_RIG(rules_that_would_let_everybody_in_from_elsewhere_change_nothing),
         WITH_RIG(the_queues_refusals_are_told_with_their_prefix),
         WITH_RIG(pipelined_events_are_queued_and_answered_in_their_order),
     };

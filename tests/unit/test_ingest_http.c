@@ -133,6 +133,13 @@ static void the_document_tells_the_limits_in_force(void **state)
     assert_int_equal(cJSON_GetArrayItem(nips, 0)->valueint, 1);
     assert_int_equal(cJSON_GetArrayItem(nips, 2)->valueint, 11);
     cJSON_Delete(root);
+    struct problem p;
+    rig.options.min_pow = 9; /* read again while it runs */
+    assert_int_equal(ingest_reload(rig.i, &rig.options, &p), ERR_NONE);
+    root = get_document();
+    l = cJSON_GetObjectItemCaseSensitive(root, "limitation");
+    assert_int_equal(number(l, "min_pow_difficulty"), 9);
+    cJSON_Delete(root);
 }
 
 static void the_document_names_no_limit_that_is_off(void **state)
@@ -210,18 +217,27 @@ static void healthz_says_that_no_relay_is_configured(void **state)
     assert_string_equal(body(), "no relays are configured\n");
 }
 
-static void healthz_notices_a_full_disk_by_the_appends(void **state)
+static void healthz_notices_a_full_disk_or_queue_by_the_appends(void **state)
 {
     (void)state;
+    static const struct {
+        enum err e;
+        const char *ok, *body;
+    } rows[] = {
+        {ERR_NO_SPACE, "error: the queue's disk is full", "the queue's disk is full\n"},
+        {ERR_FULL, "error: the queue is full, try again later", "the queue is full\n"},
+    };
     ingest_rig_start(&rig);
     struct event *ev = signed_note(1);
     struct ws_client *c = ingest_rig_client(&rig);
     assert_int_equal(ask("GET", "/healthz", ""), 200);
-    rig.gate.fail = ERR_NO_SPACE;
-    send_event(c, ev);
-    expect_ok(c, ev, false, "error: the queue's disk is full");
-    assert_int_equal(ask("GET", "/healthz", ""), 503);
-    assert_string_equal(body(), "the queue's disk is full\n");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        rig.gate.fail = rows[i].e;
+        send_event(c, ev);
+        expect_ok(c, ev, false, rows[i].ok);
+        assert_int_equal(ask("GET", "/healthz", ""), 503);
+        assert_string_equal(body(), rows[i].body);
+    }
     rig.gate.fail = ERR_NONE;
     send_event(c, ev);
     expect_ok(c, ev, true, "");
@@ -397,7 +413,7 @@ int main(void)
         WITH_RIG(healthz_is_200_while_events_can_be_queued),
         WITH_RIG(the_queue_is_asked_at_most_once_a_second),
         WITH_RIG(healthz_says_that_no_relay_is_configured),
-        WITH_RIG(healthz_notices_a_full_disk_by_the_appends),
+        WITH_RIG(healthz_notices_a_full_disk_or_queue_by_the_appends),
         WITH_RIG(healthz_does_not_wait_for_ever),
         WITH_RIG(without_a_list_web_pages_and_proxies_are_kept_out),
         WITH_RIG(with_a_list_they_may_come),

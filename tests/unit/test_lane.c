@@ -44,6 +44,10 @@ static const struct rule {
      .grant = {.definition = {.window = 4}}},
     {"a learned window moves with the lane", OPEN(20) "send:1-12 quiet",
      .grant = {.learned = {.window = 12}}},
+    {"other limits hold from the next decision on, and begun waits stay",
+     "limits:4:2000 " OPEN(9) "send:1-4 quiet limits:6:2000 send:5-6 quiet limits:2:2000 ok:1-4 "
+                              "quiet ok:5 send:7 quiet lost peek:6 limits:2:100 "
+                              "wait:1000-2000 refuse wait:50-100 connect"},
     {"a rate of ten a second sends ten a second",
      OPEN(40) "send:1-2 wait:90-110 send:3 wait:90-110 send:4 ok:1-4 wait:90-110 send:5",
      .rate = 10000},
@@ -56,6 +60,9 @@ static const struct rule {
 
     /* ---- answers ---- */
     {"an OK settles", OPEN(1) "send:1 ok:1 quiet dirty commit pos:1 ex:- rows:- delivered:1 clean"},
+    {"what people see of the last arrival is an OK's time, and no other answer's",
+     OPEN(3) "arrived:- send:1-3 +500 ok:1 arrived:500 +100 blocked:2 error:3 arrived:500 lost "
+             "arrived:500"},
     {"a second OK is no answer", OPEN(1) "send:1 ok:1 ignored:1"},
     {"an OK for what was never sent is no answer", OPEN(2) "ignored:1 ignored:7 send:1"},
     {"blocked fails at once, with a row",

@@ -72,6 +72,23 @@ static bool a_call_failed(void *arg)
     return ((struct publish_rig *)arg)->taps[0].fail_others < 1000000;
 }
 
+/* Until no lease call comes but the renewal, and the last one was just made. */
+static void await_renewal(struct publish_rig *r)
+{
+    const uint64_t quiet_ms = LEASE_RENEW_MS / 2;
+    unsigned seen = r->taps[0].leases;
+    for (uint64_t since_ms = uv_hrtime() / 1000000;;) {
+        uv_run(&r->loop, UV_RUN_ONCE);
+        uint64_t now_ms = uv_hrtime() / 1000000;
+        if (r->taps[0].leases == seen)
+            continue;
+        if (now_ms - since_ms > quiet_ms)
+            return;
+        since_ms = now_ms;
+        seen = r->taps[0].leases;
+    }
+}
+
 /* ---- promises ---- */
 
 static void nothing_is_written_in_the_last_two_seconds_of_a_term(void **state)
@@ -80,6 +97,7 @@ static void nothing_is_written_in_the_last_two_seconds_of_a_term(void **state)
     publish_rig_start(r, 0);
     publish_rig_append_notes(r, 20);
     publish_rig_settle(r);
+    await_renewal(r);
     r->taps[0].fail_others = 1000000;
     spin_until(&r->loop, a_call_failed, r, "a renewal that fails"); /* two seconds are over */
     ahead_ms += LEASE_TERM_MS - LEASE_MARGIN_MS - LEASE_RENEW_MS;
@@ -161,6 +179,36 @@ static void a_grant_that_arrives_after_its_term_is_not_taken(void **state)
     check_all(r);
 }
 
+static bool drained(void *arg)
+{
+    return ((struct publish_rig *)arg)->drained;
+}
+
+static void on_drained(void *arg)
+{
+    ((struct publish_rig *)arg)->drained = true;
+}
+
+static void a_drain_without_a_queue_ends_with_the_term(void **state)
+{
+    struct publish_rig *r = *state;
+    r->options.limits.ok_timeout_ms = 600000;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 5);
+    publish_rig_settle(r);
+    r->relays[0].mode = FAKE_SILENT;
+    publish_rig_append_notes(r, 5);
+    publish_rig_wait_for_events(r, 0, 10);
+    r->taps[0].fail_others = 1000000;
+    r->drained = false;
+    publisher_drain(r->publishers[0], on_drained, r);
+    r->publishers[0] = NULL;
+    spin_turns(&r->loop, 100);
+    assert_false(r->drained); /* it waits for the answers */
+    ahead_ms += LEASE_TERM_MS;
+    spin_until(&r->loop, drained, r, "the end");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, publish_rig_setup, publish_rig_teardown)
@@ -169,6 +217,7 @@ int main(void)
         T(what_was_given_to_a_link_before_waits_too),
         T(a_term_that_ended_drops_links_and_lanes),
         T(a_grant_that_arrives_after_its_term_is_not_taken),
+        T(a_drain_without_a_queue_ends_with_the_term),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

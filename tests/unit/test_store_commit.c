@@ -297,6 +297,63 @@ static void a_run_is_cut_where_something_else_is_known(void **state)
     assert_int_equal(s.failed, 3);
 }
 
+/* ---- what was before ---- */
+
+static void earlier_failures_are_kept_until_their_event_is_forgotten(void **state)
+{
+    struct store_box *b = *state;
+    const uint64_t removed[] = {1};
+    box_relays(b, 1);
+    (void)box_grant(b, 1, 1);
+    box_notes(b, 1, 2);
+    for (unsigned i = 0; i < HISTORY_MAX + 3; i++) {
+        struct row r = box_row(b, 1, ROW_FAILED, CLASS_ERROR);
+        r.attempts = i;
+        box_commit_rows(b, 1, 1, &r, 1);
+        b->now_ms += 10;
+    }
+    struct receipt_lane l = box_receipt(b, 1, 1);
+    assert_int_equal(l.history_len, HISTORY_MAX);
+    for (unsigned i = 0; i < HISTORY_MAX; i++) {
+        assert_int_equal(l.history[i].attempts, i + 2); /* the latest, oldest first */
+        assert_int_equal(l.history[i].from, 1);
+        assert_string_equal(l.history[i].text, "the relay's words");
+    }
+    assert_int_equal(l.row.attempts, HISTORY_MAX + 2);
+    struct lane_commit c = box_next(b, 1, 2);
+    c.rows_removed = removed;
+    c.rows_removed_len = 1;
+    assert_int_equal(box_lane_commit(b, &c).status, COMMIT_DONE);
+    box_reopen(b);
+    l = box_receipt(b, 1, 1);
+    assert_int_equal(l.end, RECEIPT_DELIVERED);
+    assert_int_equal(l.history_len, HISTORY_MAX);
+    assert_int_equal(l.history[HISTORY_MAX - 1].attempts, HISTORY_MAX + 2);
+    assert_int_equal(box_receipt(b, 2, 1).history_len, 0);
+    box_housekeep(b);
+    box_pass(b, BOX_RETENTION_MS);
+    assert_false(box_known(b, 1));
+}
+
+static void only_failures_that_a_commit_takes_away_are_history(void **state)
+{
+    struct store_box *b = *state;
+    const uint64_t removed[] = {1, 2};
+    box_relays(b, 1);
+    (void)box_grant(b, 1, 1);
+    box_notes(b, 1, 2);
+    struct row rows[] = {box_row(b, 1, ROW_SKIPPED, CLASS_OUTDATED),
+                         box_row(b, 2, ROW_FAILED, CLASS_MUTE)};
+    box_commit_rows(b, 1, 2, rows, 2);
+    assert_int_equal(box_purge(b, &(struct row_filter){.min_attempts = 0}), 1);
+    struct lane_commit c = box_next(b, 1, 2);
+    c.rows_removed = removed;
+    c.rows_removed_len = 2;
+    assert_int_equal(box_lane_commit(b, &c).status, COMMIT_DONE);
+    assert_int_equal(box_receipt(b, 1, 1).history_len, 0);
+    assert_int_equal(box_receipt(b, 2, 1).history_len, 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -307,6 +364,8 @@ int main(void)
         BOX_TEST(a_row_replaces_the_one_before_and_is_counted_once),
         BOX_TEST(an_outage_is_one_run_however_long_it_lasts),
         BOX_TEST(a_run_is_cut_where_something_else_is_known),
+        BOX_TEST(earlier_failures_are_kept_until_their_event_is_forgotten),
+        BOX_TEST(only_failures_that_a_commit_takes_away_are_history),
     };
     return cmocka_run_group_tests_name("the store's commits", tests, NULL, NULL);
 }

@@ -90,6 +90,40 @@ static void a_full_disk_refuses_appends_and_never_commits(void **state)
     }
 }
 
+/* What operators write waits until there is room; what settles does not. */
+static void a_full_disk_refuses_replays_and_purges_and_never_steps(void **state)
+{
+    struct store_box *b = *state;
+    struct failed_call c = {.what = FAILED_REPLAY, .token = 1};
+    struct failed_page p;
+    const uint64_t removed[] = {1};
+    box_relays(b, 1);
+    box_notes(b, 1, 3);
+    (void)box_grant(b, 1, 1);
+    for (uint64_t pos = 1; pos <= 3; pos++)
+        box_fail(b, 1, pos);
+    uint64_t job = box_replay(b, &(struct row_filter){.min_attempts = 0}, 0);
+    disk.total = 100000 * MIB;
+    disk.free = 1 * MIB;
+    assert_int_equal(box_try_page(b, &c, &p), ERR_NO_SPACE);
+    c.what = FAILED_PURGE;
+    assert_int_equal(box_try_page(b, &c, &p), ERR_NO_SPACE);
+    c.what = FAILED_COUNT;
+    assert_int_equal(box_page(b, &c).groups[0].count, 3);
+    assert_true(box_step(b, 100));
+    struct lane_commit k = box_next(b, 1, 3);
+    k.rows_removed = removed;
+    k.rows_removed_len = 1;
+    assert_int_equal(box_lane_commit(b, &k).status, COMMIT_DONE);
+    assert_int_equal(box_job(b, job).delivered, 1);
+    box_begin(b);
+    assert_int_equal(store_cancel(b->s, job, b->now_ms), ERR_NONE);
+    box_commit(b);
+    disk.total = 0;
+    c.what = FAILED_PURGE;
+    assert_int_equal(box_page(b, &c).groups[0].count, 2);
+}
+
 static void one_turn_does_not_take_more_than_there_is(void **state)
 {
     struct store_box *b = *state;
@@ -200,6 +234,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         FAULT_TEST(a_full_disk_refuses_appends_and_never_commits),
+        FAULT_TEST(a_full_disk_refuses_replays_and_purges_and_never_steps),
         FAULT_TEST(one_turn_does_not_take_more_than_there_is),
         FAULT_TEST(the_ballast_goes_on_a_full_disk_and_comes_back),
         FAULT_TEST(a_sync_that_fails_ends_the_store_and_what_was_not_committed_is_not_there),

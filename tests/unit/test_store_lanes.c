@@ -7,14 +7,14 @@
 
 /* ---- definitions ---- */
 
+/* Also a list that was in force before. */
 static struct define_result define(struct store_box *b, const struct definition *defs, size_t len)
 {
+    struct define_call call = {.defs = defs, .len = len, .force = true};
     struct define_result r;
     struct problem why = {0};
     box_begin(b);
-    assert_int_equal(
-        store_define(b->s, &(struct define_call){.defs = defs, .len = len}, b->now_ms, &r, &why),
-        ERR_NONE);
+    assert_int_equal(store_define(b->s, &call, b->now_ms, &r, &why), ERR_NONE);
     box_commit(b);
     return r;
 }

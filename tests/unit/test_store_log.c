@@ -304,15 +304,15 @@ static void bytes_that_were_gone_come_back_with_the_event(void **state)
     assert_int_equal(box_receipt(b, 1, 1).end, RECEIPT_DELIVERED);
 }
 
-static void sixty_four_requests_are_handed_over_at_a_time(void **state)
+static void no_more_requests_than_an_owner_is_given_are_handed_over_at_a_time(void **state)
 {
     struct store_box *b = *state;
     box_relays(b, 1);
     (void)box_grant(b, 1, 1);
-    box_notes(b, 1, 100);
-    for (uint64_t pos = 1; pos <= 100; pos++)
+    box_notes(b, 1, 300);
+    for (uint64_t pos = 1; pos <= 300; pos++)
         box_fail(b, 1, pos);
-    for (unsigned n = 1; n <= 100; n++)
+    for (unsigned n = 1; n <= 300; n++)
         assert_int_equal(box_append(b, make_note(0, n)).requeued, 1);
     struct lane_grant g = box_grant(b, 1, 2);
     assert_int_equal(g.requests_len, QUEUE_REQUESTS_MAX);
@@ -323,14 +323,14 @@ static void sixty_four_requests_are_handed_over_at_a_time(void **state)
     struct exception x[70];
     for (uint64_t i = 0; i < COUNT_OF(x); i++)
         x[i] = (struct exception){.pos = i + 1};
-    struct lane_commit c = box_next(b, 1, 100);
+    struct lane_commit c = box_next(b, 1, 300);
     c.exceptions = x;
     c.exceptions_len = COUNT_OF(x);
     c.requests_taken = 70;
     assert_int_equal(box_lane_commit(b, &c).status, COMMIT_DONE);
     struct lane_kept k;
     assert_int_equal(store_kept(b->s, 1, b->epoch[1], &k), ERR_NONE);
-    assert_int_equal(k.requests_len, 30);
+    assert_int_equal(k.requests_len, 230);
     assert_int_equal(k.requests[0].pos, 71);
 }
 
@@ -342,7 +342,7 @@ static void when_full_finished_events_make_room_and_others_do_not(void **state)
     struct event *ev = make_note(0, 100);
     uint64_t each = ev->len + 128;
     event_unref(ev);
-    b->options.max_bytes = 10 * each + 64;
+    b->options.max_bytes = b->options.lane_max = 10 * each + 64;
     box_reopen(b);
     box_relays(b, 1);
     (void)box_grant(b, 1, 1);
@@ -368,7 +368,7 @@ static void what_a_turn_settles_makes_room_in_the_same_turn(void **state)
     struct append_result r;
     struct problem why = {0};
     struct lane_committed done;
-    b->options.max_bytes = 5000;
+    b->options.max_bytes = b->options.lane_max = 5000;
     box_reopen(b);
     box_relays(b, 1);
     (void)box_grant(b, 1, 1);
@@ -390,7 +390,7 @@ static void what_can_not_be_taken_anyway_makes_nothing_forgotten(void **state)
 {
     struct store_box *b = *state;
     char text[4000];
-    b->options.max_bytes = 5000;
+    b->options.max_bytes = b->options.lane_max = 5000;
     box_reopen(b);
     box_relays(b, 1);
     (void)box_grant(b, 1, 1);
@@ -447,7 +447,7 @@ int main(void)
         BOX_TEST(facts_go_when_the_events_they_come_from_are_forgotten),
         BOX_TEST(an_event_that_comes_back_is_not_superseded_by_itself),
         BOX_TEST(bytes_that_were_gone_come_back_with_the_event),
-        BOX_TEST(sixty_four_requests_are_handed_over_at_a_time),
+        BOX_TEST(no_more_requests_than_an_owner_is_given_are_handed_over_at_a_time),
         BOX_TEST(when_full_finished_events_make_room_and_others_do_not),
         BOX_TEST(what_a_turn_settles_makes_room_in_the_same_turn),
         BOX_TEST(what_can_not_be_taken_anyway_makes_nothing_forgotten),

@@ -124,11 +124,14 @@ static void a_message_with_a_byte_too_many_is_refused(void **state)
     each_message(add_a_byte);
 }
 
-static void of_next_version(int kind, size_t i, const struct message *m)
+static void of_other_versions(int kind, size_t i, const struct message *m)
 {
     struct wire_arena a = {0};
-    m->data[kind == 2 ? 1 : 0]++;
-    assert_int_equal(get_any(kind, m->data, m->len, &a), ERR_VERSION);
+    static const uint8_t others[] = {WIRE_VERSION - 1, WIRE_VERSION + 1};
+    for (size_t k = 0; k < COUNT_OF(others); k++) {
+        m->data[kind == 2 ? 1 : 0] = others[k];
+        assert_int_equal(get_any(kind, m->data, m->len, &a), ERR_VERSION);
+    }
     if (kind == 0) {
         struct wire_request r;
         assert_int_equal(wire_get_request(m->data, m->len, &a, &r), ERR_VERSION);
@@ -140,7 +143,7 @@ static void of_next_version(int kind, size_t i, const struct message *m)
 static void another_version_is_told_apart(void **state)
 {
     (void)state;
-    each_message(of_next_version);
+    each_message(of_other_versions);
 }
 
 static void a_type_of_the_future_is_unsupported_and_a_reply_is_no_request(void **state)
@@ -180,6 +183,27 @@ static void a_message_beyond_the_buffers_maximum_is_not_made(void **state)
     buf_init(&b, 100);
     assert_int_equal(wire_put_request(&b, &all_requests[4]), ERR_TOO_BIG);
     buf_fini(&b);
+}
+
+/* Each byte once, all its bits turned over: in bounds, and what is still taken can be packed. */
+static void turn_each_byte_over(int kind, size_t i, const struct message *m)
+{
+    (void)i;
+    for (size_t at = 0; at < m->len; at++) {
+        struct wire_arena a = {0};
+        uint8_t *copy = mem_new(m->len);
+        memcpy(copy, m->data, m->len);
+        copy[at] ^= 0xff;
+        (void)get_any(kind, copy, m->len, &a);
+        free(copy);
+        wire_arena_free(&a);
+    }
+}
+
+static void each_byte_may_be_wrong(void **state)
+{
+    (void)state;
+    each_message(turn_each_byte_over);
 }
 
 static struct rng dice;
@@ -222,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_type_of_the_future_is_unsupported_and_a_reply_is_no_request),
         cmocka_unit_test(nobody_is_no_publisher),
         cmocka_unit_test(a_message_beyond_the_buffers_maximum_is_not_made),
+        cmocka_unit_test(each_byte_may_be_wrong),
         cmocka_unit_test(damaged_messages_do_no_harm),
     };
     return cmocka_run_group_tests(tests, fill, empty);

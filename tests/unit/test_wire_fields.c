@@ -179,9 +179,149 @@ static void status_and_receipt_keep_every_field(void **state)
     r.depth.lanes = statuses;
     assert_memory_equal(&r.depth, &all_replies[5].depth, sizeof r.depth);
     get_reply(6, &a, &r);
-    assert_memory_equal(r.receipt.lanes, receipts, sizeof receipts);
+    assert_int_equal(r.receipt.lanes[2].history_len, 2);
+    assert_memory_equal(r.receipt.lanes[2].history, rows, sizeof rows);
+    struct receipt_lane lanes[COUNT_OF(receipts)];
+    memcpy(lanes, r.receipt.lanes, sizeof lanes);
+    lanes[2].history = rows;
+    assert_memory_equal(lanes, receipts, sizeof receipts);
     r.receipt.lanes = receipts;
     assert_memory_equal(&r.receipt, &all_replies[6].receipt, sizeof r.receipt);
+    wire_arena_free(&a);
+}
+
+static void operators_requests_keep_every_field(void **state)
+{
+    (void)state;
+    struct wire_arena a = {0};
+    struct wire_request r;
+    get_request(9, &a, &r);
+    assert_memory_equal(&r.hold, &all_requests[9].hold, sizeof r.hold);
+    get_request(10, &a, &r);
+    assert_int_equal(r.failed.filter.ids_len, 2);
+    assert_memory_equal(r.failed.filter.ids, ids, sizeof ids);
+    r.failed.filter.ids = ids;
+    assert_memory_equal(&r.failed, &all_requests[10].failed, sizeof r.failed);
+    get_request(11, &a, &r);
+    assert_null(r.failed.filter.ids);
+    get_request(13, &a, &r);
+    assert_memory_equal(&r.cancel, &all_requests[13].cancel, sizeof r.cancel);
+    wire_arena_free(&a);
+}
+
+static void operators_answers_keep_every_field(void **state)
+{
+    (void)state;
+    struct wire_arena a = {0};
+    struct wire_reply r;
+    get_reply(9, &a, &r);
+    assert_int_equal(r.registry.version, 3);
+    assert_int_equal(r.registry.defined_ms, 1234);
+    assert_string_equal(r.registry.defined_by, "me@here");
+    assert_int_equal(r.registry.lanes_len, 2);
+    struct lane_entry e = r.registry.lanes[0];
+    assert_int_equal(e.versions_len, 2);
+    assert_true(definition_equal(&e.versions[0].definition, &definition));
+    assert_int_equal(e.versions[0].version, 1);
+    assert_int_equal(e.versions[0].from, 10);
+    assert_true(e.versions[1].waits);
+    e.versions = versions;
+    assert_memory_equal(&e, &entries[0], sizeof e);
+    get_reply(10, &a, &r);
+    assert_int_equal(r.hold.waiting, 12);
+    assert_int_equal(r.hold.given_up, 13);
+    get_reply(11, &a, &r);
+    assert_int_equal(r.failed.rows_len, 2);
+    assert_memory_equal(r.failed.rows, failed_rows, sizeof failed_rows);
+    get_reply(12, &a, &r);
+    assert_memory_equal(r.failed.groups, groups, sizeof groups);
+    assert_int_equal(r.failed.job, 7);
+    assert_true(r.failed.more);
+    assert_memory_equal(&r.failed.next, &all_replies[12].failed.next, sizeof r.failed.next);
+    get_reply(13, &a, &r);
+    assert_int_equal(r.jobs.len, 2);
+    assert_memory_equal(r.jobs.jobs, jobs, sizeof jobs);
+    wire_arena_free(&a);
+}
+
+/* A filter by ids that is empty means nothing; without ids it means everything. */
+static void no_ids_and_any_id_are_told_apart(void **state)
+{
+    (void)state;
+    struct wire_arena a = {0};
+    struct wire_request r = all_requests[10];
+    struct buf b;
+    buf_init(&b, WIRE_MESSAGE_MAX);
+    r.failed.filter.ids_len = 0;
+    assert_int_equal(wire_put_request(&b, &r), ERR_NONE);
+    assert_int_equal(wire_get_request(b.data, b.len, &a, &r), ERR_NONE);
+    assert_non_null(r.failed.filter.ids);
+    assert_int_equal(r.failed.filter.ids_len, 0);
+    buf_fini(&b);
+    wire_arena_free(&a);
+}
+
+static void a_page_of_no_rows_or_too_many_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        enum failed_do what;
+        uint32_t limit;
+        enum err e;
+    } cases[] = {{FAILED_LIST, 0, ERR_INVALID},
+                 {FAILED_LIST, FAILED_PAGE_MAX, ERR_NONE},
+                 {FAILED_LIST, FAILED_PAGE_MAX + 1, ERR_INVALID},
+                 {FAILED_COUNT, 0, ERR_NONE},
+                 {FAILED_PURGE, FAILED_PAGE_MAX + 1, ERR_INVALID},
+                 {FAILED_DO_COUNT, 1, ERR_INVALID}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct wire_arena a = {0};
+        struct wire_request r = {.type = WIRE_FAILED,
+                                 .failed = {.what = cases[i].what, .limit = cases[i].limit}};
+        struct buf b;
+        buf_init(&b, WIRE_MESSAGE_MAX);
+        assert_int_equal(wire_put_request(&b, &r), ERR_NONE);
+        assert_int_equal(wire_get_request(b.data, b.len, &a, &r), cases[i].e);
+        buf_fini(&b);
+        wire_arena_free(&a);
+    }
+}
+
+/* One more of anything than its maximum is refused, although its bytes are all there. */
+static void bounds_hold_where_the_bytes_are_there(void **state)
+{
+    (void)state;
+    struct wire_arena a = {0};
+    static struct replay_job many_jobs[JOBS_MAX + 1];
+    static struct failed_row many_rows[FAILED_PAGE_MAX + 1];
+    static struct row many[HISTORY_MAX + 1];
+    static uint8_t many_ids[FILTER_IDS_MAX + 1][EVENT_ID_LEN];
+    struct receipt_lane lane = {.history = many, .history_len = HISTORY_MAX + 1};
+    struct wire_reply replies[] = {
+        {.type = WIRE_JOBS, .jobs = {many_jobs, JOBS_MAX + 1}},
+        {.type = WIRE_FAILED, .failed = {.rows = many_rows, .rows_len = FAILED_PAGE_MAX + 1}},
+        {.type = WIRE_RECEIPT, .receipt = {.lanes = &lane, .lanes_len = 1}},
+    };
+    struct wire_request q = {.type = WIRE_FAILED,
+                             .failed = {.what = FAILED_COUNT,
+                                        .filter = {.ids = (const uint8_t(*)[EVENT_ID_LEN])many_ids,
+                                                   .ids_len = FILTER_IDS_MAX + 1}}};
+    struct buf b;
+    buf_init(&b, WIRE_MESSAGE_MAX);
+    for (size_t i = 0; i < COUNT_OF(replies); i++) {
+        struct wire_reply r;
+        buf_clear(&b);
+        assert_int_equal(wire_put_reply(&b, &replies[i]), ERR_NONE);
+        assert_int_equal(wire_get_reply(b.data, b.len, &a, &r), ERR_INVALID);
+    }
+    for (int more = 1; more >= 0; more--) {
+        struct wire_request r;
+        buf_clear(&b);
+        q.failed.filter.ids_len = FILTER_IDS_MAX + (size_t)more;
+        assert_int_equal(wire_put_request(&b, &q), ERR_NONE);
+        assert_int_equal(wire_get_request(b.data, b.len, &a, &r), more ? ERR_INVALID : ERR_NONE);
+    }
+    buf_fini(&b);
     wire_arena_free(&a);
 }
 
@@ -194,6 +334,11 @@ int main(void)
         cmocka_unit_test(events_keep_every_field),
         cmocka_unit_test(answers_keep_every_field),
         cmocka_unit_test(status_and_receipt_keep_every_field),
+        cmocka_unit_test(operators_requests_keep_every_field),
+        cmocka_unit_test(operators_answers_keep_every_field),
+        cmocka_unit_test(no_ids_and_any_id_are_told_apart),
+        cmocka_unit_test(a_page_of_no_rows_or_too_many_is_refused),
+        cmocka_unit_test(bounds_hold_where_the_bytes_are_there),
     };
     return cmocka_run_group_tests(tests, fill, empty);
 }

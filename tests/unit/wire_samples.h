@@ -81,6 +81,7 @@ static const struct lane_commit commits[] = {{.lane = 3,
                                               .paths = paths,
                                               .paths_len = 2},
                                              {.lane = 4, .epoch = 1, .seq = 1}};
+static const uint8_t ids[][EVENT_ID_LEN] = {{1, 2, 3}, {4, 5, 6}};
 static const struct definition defs[] = {{.url = "wss://a.example"}, {.url = "wss://b.example"}};
 
 static const struct wire_request all_requests[] = {
@@ -94,6 +95,33 @@ static const struct wire_request all_requests[] = {
     {.type = WIRE_DEFINE, .number = 5, .define = {defs, 2, true, "me@here"}},
     {.type = WIRE_DEPTH, .number = 6},
     {.type = WIRE_RECEIPT, .number = 7, .receipt = {9, 8, 7}},
+    {.type = WIRE_REGISTRY, .number = 8},
+    {.type = WIRE_HOLD, .number = 9, .hold = {"wss://a.example", true, true, "me@here"}},
+    {.type = WIRE_FAILED,
+     .number = 10,
+     .failed = {.what = FAILED_REPLAY,
+                .filter = {"wss://a.example",
+                           1u << CLASS_BLOCKED | 1u << CLASS_RETENTION,
+                           "no",
+                           true,
+                           30023,
+                           true,
+                           {7, 8},
+                           ids,
+                           2,
+                           1000,
+                           2000,
+                           3},
+                .after = {1, 2, UINT64_MAX},
+                .limit = FAILED_PAGE_MAX,
+                .job = 4,
+                .token = 0x1122334455667788,
+                .rate_per_1000s = 5000,
+                .text = "--relay a",
+                .by = "me@here"}},
+    {.type = WIRE_FAILED, .number = 11, .failed = {.what = FAILED_LIST, .limit = 1}},
+    {.type = WIRE_JOBS, .number = 12},
+    {.type = WIRE_CANCEL, .number = 13, .cancel = {7, "me@here"}},
 };
 
 static const struct wire_appended appended[] = {
@@ -105,7 +133,15 @@ static struct lane_kept kept[2];
 static struct lane_status statuses[2];
 static struct receipt_lane receipts[3];
 static struct queue_tail tails[2];
-static struct wire_reply all_replies[9];
+static struct lane_version versions[2];
+static struct lane_entry entries[2];
+static struct failed_row failed_rows[2];
+static const struct failed_group groups[] = {{3, CLASS_BLOCKED, 7, 2, 1},
+                                             {4, CLASS_TIMEOUT, 1, 0, 0}};
+static const struct replay_job jobs[] = {
+    {7, JOB_RUNNING, 100, 0, 5000, 21, 1, 2, 3, 4, 11, "--relay a", "me@here"},
+    {.number = 8, .state = JOB_CANCELLED, .ended_ms = 99}};
+static struct wire_reply all_replies[16];
 
 static void fill_lanes(void)
 {
@@ -126,7 +162,18 @@ static void fill_lanes(void)
                                         .row = rows[0]};
     receipts[1] = (struct receipt_lane){
         .lane = 4, .end = RECEIPT_RETRYING, .row = rows[1], .exception = exceptions[0]};
-    receipts[2] = (struct receipt_lane){.lane = 5, .end = RECEIPT_FILTERED};
+    receipts[2] = (struct receipt_lane){
+        .lane = 5, .end = RECEIPT_DELIVERED, .history = rows, .history_len = 2};
+}
+
+static void fill_operate(void)
+{
+    versions[0] = (struct lane_version){1, 10, false, definition};
+    versions[1] = (struct lane_version){2, 0, true, other};
+    entries[0] = (struct lane_entry){3, true, 1234, 5, 6, HOLD_RELEASED, versions, 2};
+    entries[1] = (struct lane_entry){.lane = 4};
+    failed_rows[0] = (struct failed_row){3, {1, 2}, {3, 4}, 30023, 1234, rows[0], true, 7};
+    failed_rows[1] = (struct failed_row){.lane = 4, .row = rows[1]};
 }
 
 static int fill(void **state)
@@ -137,6 +184,7 @@ static int fill(void **state)
     tails[0] = (struct queue_tail){events[0], positions, 1, positions, 3, true};
     tails[1] = (struct queue_tail){.ev = events[0]};
     fill_lanes();
+    fill_operate();
     const struct wire_reply all[] = {
         {.type = WIRE_APPEND, .number = 1, .append = {appended, 3}},
         {.type = WIRE_READ, .number = 2, .read = {99, events, 2}},
@@ -147,6 +195,15 @@ static int fill(void **state)
         {.type = WIRE_RECEIPT, .number = 7, .receipt = {{1, 2}, 3, 4, 5, receipts, 3}},
         {.type = WIRE_DEPTH, .number = 8, .err = ERR_CLOSED, .why = "closing"},
         {.type = WIRE_READ, .number = 9, .err = ERR_IO},
+        {.type = WIRE_REGISTRY, .number = 10, .registry = {3, 1234, "me@here", entries, 2}},
+        {.type = WIRE_HOLD, .number = 11, .hold = {12, 13}},
+        {.type = WIRE_FAILED, .number = 12, .failed = {.rows = failed_rows, .rows_len = 2}},
+        {.type = WIRE_FAILED,
+         .number = 13,
+         .failed = {.groups = groups, .groups_len = 2, .job = 7, .more = true, .next = {1, 2, 3}}},
+        {.type = WIRE_JOBS, .number = 14, .jobs = {jobs, 2}},
+        {.type = WIRE_CANCEL, .number = 15},
+        {.type = WIRE_CANCEL, .number = 16, .err = ERR_NOT_FOUND},
     };
     memcpy(all_replies, all, sizeof all);
     return 0;

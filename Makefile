@@ -79,9 +79,9 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 .PRECIOUS: $(OUT)/%.o
 
 # ---- what a machine needs --------------------------------------------------------------------------------------------
-RUN_DEPS := build-essential pkg-config libzmq3-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
+RUN_DEPS := build-essential tor pkg-config libzmq3-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
             liblmdb-dev libwslay-dev libmicrohttpd-dev libyaml-dev libssl-dev uthash-dev ca-certificates
-TEST_DEPS := libcmocka-dev python3 clang-format openssl
+TEST_DEPS := libcmocka-dev python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq
 LONG_DEPS := clang libclang-rt-14-dev valgrind
 
 .PHONY: deps deps-test deps-long

@@ -100,7 +100,8 @@ static uint64_t pace_sum(const struct lane *l, uint64_t now_ms)
 
 uint32_t window_pace(const struct lane *l, uint64_t now_ms)
 {
-    return (uint32_t)(pace_sum(l, now_ms) * 1000 / LANE_PACE_SECONDS);
+    uint64_t ms = (LANE_PACE_SECONDS - 1) * 1000 + now_ms % 1000; /* the last second is not over */
+    return (uint32_t)(pace_sum(l, now_ms) * 1000000 / ms);
 }
 
 /* What the relay took since it began to take anything, per 1,000 s: over ten seconds at most, over

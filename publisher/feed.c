@@ -392,8 +392,9 @@ static void take_head(struct feed *f, uint64_t head)
     saw(f, head);
 }
 
-static void on_head(void *arg, uint64_t head)
+static void on_head(void *arg, uint64_t head, uint64_t news)
 {
+    (void)news;
     take_head(arg, head);
 }
 

@@ -60,7 +60,9 @@ void worker_define(struct worker *w)
     struct worker_call *call = mem_zero(1, sizeof *call);
     call->worker = w;
     w->defining = call;
-    w->q->ops->define(w->q, w->o.relays, w->o.relays_len, on_define, call);
+    struct define_call c = {.defs = w->o.relays, .len = w->o.relays_len};
+    memcpy(c.by, w->name, sizeof c.by);
+    w->q->ops->define(w->q, &c, on_define, call);
 }
 
 static void on_define_timer(uv_timer_t *t)

@@ -228,7 +228,7 @@ static void publish(struct broker *b)
     if (b->ticked) {
         struct buf beat;
         buf_init(&beat, WIRE_MESSAGE_MAX);
-        if (wire_put_beat(&beat, b->number, store_head(b->store)) == ERR_NONE)
+        if (wire_put_beat(&beat, b->number, store_head(b->store), 0) == ERR_NONE)
             send_buf(b->pub, &beat);
         buf_fini(&beat);
     }

@@ -234,8 +234,7 @@ static void do_define(struct broker *b, const struct wire_request *q, struct wir
     struct problem why = {0};
     if (!broker_change(b))
         return;
-    r->err =
-        store_define(b->store, q->define.defs, q->define.len, broker_wall_ms(b), &r->define, &why);
+    r->err = store_define(b->store, &q->define, broker_wall_ms(b), &r->define, &why);
     if (r->err == ERR_NONE)
         broker_load_lanes(b);
     else if (is_refusal(r->err))

@@ -167,7 +167,7 @@ static void answer_define(struct model_queue *q, const struct model_call *c)
 {
     struct define_result r;
     struct problem why = {0};
-    enum err e = model_define(&q->model, c->definitions, c->len, wall_ms(q), &r, &why);
+    enum err e = model_define(&q->model, &c->define, wall_ms(q), &r, &why);
     if (e != ERR_NONE) {
         c->fn.define(c->arg, e, NULL, why.text);
         return;
@@ -298,12 +298,12 @@ static void op_commit(struct queue *q, const struct lane_commit *lanes, size_t l
     put(q, c);
 }
 
-static void op_define(struct queue *q, const struct definition *defs, size_t len,
-                      queue_define_fn *fn, void *arg)
+static void op_define(struct queue *q, const struct define_call *call, queue_define_fn *fn,
+                      void *arg)
 {
     struct model_call *c = model_call_new(MODEL_DEFINE, arg);
     c->fn.define = fn;
-    model_call_definitions(c, defs, len);
+    model_call_definitions(c, call);
     put(q, c);
 }
 
@@ -329,7 +329,7 @@ static void on_beat(uv_timer_t *timer)
 {
     struct model_queue *q = timer->data;
     if (q->follower.on_head)
-        q->follower.on_head(q->follower.arg, q->model.head);
+        q->follower.on_head(q->follower.arg, q->model.head, 0);
 }
 
 static void op_follow(struct queue *base, const struct queue_follower *f)
@@ -381,8 +381,17 @@ static void op_close(struct queue *base, queue_closed_fn *fn, void *arg)
     uv_close((uv_handle_t *)&q->beat, on_closed);
 }
 
-static const struct queue_ops model_ops = {op_append, op_read,  op_follow,  op_lease, op_commit,
-                                           op_define, op_depth, op_receipt, op_close};
+static const struct queue_ops model_ops = {
+    .append = op_append,
+    .read = op_read,
+    .follow = op_follow,
+    .lease = op_lease,
+    .commit = op_commit,
+    .define = op_define,
+    .depth = op_depth,
+    .receipt = op_receipt,
+    .close = op_close,
+};
 
 struct queue *model_new(uv_loop_t *loop, const struct model_options *o)
 {

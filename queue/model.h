@@ -8,8 +8,8 @@
 
 struct model_options {
     int64_t retention_ms;
-    uint64_t max_bytes, failed_max;
-    const struct broker_clock *clock; /* NULL: the machine's */
+    uint64_t max_bytes, failed_max, lane_max; /* lane_max 0: half of max_bytes */
+    const struct broker_clock *clock;         /* NULL: the machine's */
 };
 struct queue *model_new(uv_loop_t *loop, const struct model_options *o);
 

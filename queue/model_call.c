@@ -38,10 +38,10 @@ void model_call_commits(struct model_call *c, const struct lane_commit *from, si
     }
 }
 
-void model_call_definitions(struct model_call *c, const struct definition *from, size_t len)
+void model_call_definitions(struct model_call *c, const struct define_call *from)
 {
-    c->definitions = copy(from, len, sizeof *from);
-    c->len = len;
+    c->define = *from;
+    c->define.defs = copy(from->defs, from->len, sizeof *from->defs);
 }
 
 void model_call_free(struct model_call *c)
@@ -55,7 +55,7 @@ void model_call_free(struct model_call *c)
         free((void *)c->commits[i].paths);
     }
     free(c->commits);
-    free(c->definitions);
+    free((void *)c->define.defs);
     free(c);
 }
 

@@ -34,15 +34,15 @@ struct model_call {
     struct lease_call lease;
     enum err renewed;
     struct lane_commit *commits;
-    struct definition *definitions;
-    size_t len; /* of commits or definitions */
+    size_t len;                /* of commits */
+    struct define_call define; /* defs are its own */
     uint8_t id[EVENT_ID_LEN];
 };
 
 struct model_call *model_call_new(enum model_verb verb, void *arg);
 void model_call_lease(struct model_call *c, const struct lease_call *from);
 void model_call_commits(struct model_call *c, const struct lane_commit *from, size_t len);
-void model_call_definitions(struct model_call *c, const struct definition *from, size_t len);
+void model_call_definitions(struct model_call *c, const struct define_call *from);
 void model_call_free(struct model_call *c);
 /* Calls back with an error and nothing else. */
 void model_call_fail(const struct model_call *c, enum err e, const char *why);

@@ -184,9 +184,11 @@ static void retire_missing(struct model *m, const struct definition *defs, size_
     }
 }
 
-enum err model_define(struct model *m, const struct definition *defs, size_t len, int64_t now_ms,
+enum err model_define(struct model *m, const struct define_call *call, int64_t now_ms,
                       struct define_result *r, struct problem *why)
 {
+    const struct definition *defs = call->defs;
+    size_t len = call->len;
     if (len > QUEUE_LANES_MAX)
         return problem_set(why, ERR_INVALID, "more than %u relays", QUEUE_LANES_MAX);
     for (size_t i = 0; i < len; i++) {

@@ -121,7 +121,7 @@ void model_give_up(const struct model *m, struct model_lane *l, uint64_t to, enu
                    int64_t now_ms);
 /* Asks for `pos` once more when it failed or expired on this lane. */
 bool model_requeue(struct model_lane *l, uint64_t pos);
-enum err model_define(struct model *m, const struct definition *defs, size_t len, int64_t now_ms,
+enum err model_define(struct model *m, const struct define_call *call, int64_t now_ms,
                       struct define_result *r, struct problem *why);
 /* Tells `leases` which lanes there are. */
 void model_load_leases(struct model *m, uint64_t boot_ms);

@@ -45,6 +45,24 @@ const char *row_class_name(enum row_class c)
     return name_of(names, COUNT_OF(names), (unsigned)c);
 }
 
+const char *lane_hold_name(enum lane_hold h)
+{
+    static const char *const names[HOLD_COUNT] = {
+        [HOLD_AS_DEFINED] = "defined", [HOLD_HELD] = "held", [HOLD_RELEASED] = "released"};
+    return name_of(names, COUNT_OF(names), (unsigned)h);
+}
+
+const char *job_state_name(enum job_state s)
+{
+    static const char *const names[JOB_STATE_COUNT] = {
+        [JOB_COLLECTING] = "collecting",
+        [JOB_RUNNING] = "running",
+        [JOB_DONE] = "done",
+        [JOB_CANCELLED] = "cancelled",
+    };
+    return name_of(names, COUNT_OF(names), (unsigned)s);
+}
+
 const char *lane_state_name(enum lane_state s)
 {
     static const char *const names[LANE_STATE_COUNT] = {

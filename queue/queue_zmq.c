@@ -149,10 +149,10 @@ static void zmq_commit(struct queue *queue, const struct lane_commit *lanes, siz
     pack_call(of(queue), c, &r);
 }
 
-static void zmq_define(struct queue *queue, const struct definition *defs, size_t len,
-                       queue_define_fn *fn, void *arg)
+static void zmq_define(struct queue *queue, const struct define_call *call, queue_define_fn *fn,
+                       void *arg)
 {
-    struct wire_request r = {.define = {defs, len}};
+    struct wire_request r = {.define = *call};
     struct call *c = new_call(of(queue), WIRE_DEFINE, arg);
     c->fn.define = fn;
     pack_call(of(queue), c, &r);
@@ -302,7 +302,7 @@ static void on_published(void *arg, const void *data, size_t len)
         for (size_t i = 0; i < p.tails_len && q->following; i++)
             q->follower.on_tail(q->follower.arg, &p.tails[i]);
         if (p.topic == WIRE_TOPIC_BEAT && q->following)
-            q->follower.on_head(q->follower.arg, p.head);
+            q->follower.on_head(q->follower.arg, p.head, p.news);
     }
     wire_arena_free(&a);
 }

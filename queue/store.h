@@ -20,6 +20,8 @@ struct store_options {
     int64_t retention_ms;
     uint64_t max_bytes;  /* canonical bytes and 128 an id; the map on disk is larger */
     uint64_t failed_max; /* bytes kept for replay */
+    uint64_t
+        lane_max; /* canonical bytes and 128 an id that one lane may pin; 0: half of max_bytes */
 };
 
 /* ERR_LOCKED: another process has it. ERR_CORRUPT: looked at before it is mapped (meta, length), or
@@ -58,8 +60,8 @@ MUST_USE enum err store_read(struct store *s, uint64_t from, uint64_t to, store_
 uint64_t store_head(const struct store *s);
 uint64_t store_registry_version(const struct store *s);
 
-MUST_USE enum err store_define(struct store *s, const struct definition *defs, size_t len,
-                               int64_t now_ms, struct define_result *r, struct problem *why);
+MUST_USE enum err store_define(struct store *s, const struct define_call *call, int64_t now_ms,
+                               struct define_result *r, struct problem *why);
 
 /* Every lane that is not retired, for leases.h: number, route, and its durable holder (all zero:
  * none) with its epoch. */
@@ -105,10 +107,31 @@ struct store_tally {
 };
 MUST_USE enum err store_tally(struct store *s, uint64_t pos, struct store_tally *out);
 
-/* Trims what lies below every lane, expires what is older than retention (raising floors), forgets
- * ids whose time is up: at most about `work_max` records a call; *more says whether anything is
- * left to do. A wall clock that jumped by more than the boot clock moved since the last call
- * expires nothing for an hour. Within a turn. */
+MUST_USE enum err store_registry(struct store *s, struct queue_registry *out);
+/* Within a turn. ERR_NOT_FOUND. */
+MUST_USE enum err store_hold(struct store *s, const struct hold_call *c, int64_t now_ms,
+                             struct hold_result *out);
+
+/* One page; within a turn when it replays or purges. ERR_NOT_FOUND, ERR_FULL. */
+MUST_USE enum err store_failed(struct store *s, const struct failed_call *c, int64_t now_ms,
+                               struct failed_page *out);
+MUST_USE enum err store_jobs(struct store *s, const struct replay_job **jobs, size_t *len);
+/* Within a turn. ERR_NOT_FOUND. */
+MUST_USE enum err store_cancel(struct store *s, uint64_t job, int64_t now_ms);
+/* Whether a step would do anything: a job runs, or collects and may be given up. */
+bool store_has_jobs(const struct store *s);
+/* One step of every job, as queue_ops.jobs describes it; forgets those that are over for longer
+ * than retention. `*asked`: some lane has new requests. Within a turn. */
+MUST_USE enum err store_step_jobs(struct store *s, int64_t now_ms, uint64_t boot_ms, bool *asked);
+
+/* Other limits from now on; `dir` does not matter. */
+void store_set_limits(struct store *s, const struct store_options *o);
+
+/* Trims what lies below every lane, expires what is older than retention and what a lane pins
+ * beyond lane_max (raising floors; an append that finds the queue full looks at lane_max first,
+ * too), forgets ids whose time is up: at most about `work_max` records a call; *more says whether
+ * anything is left to do. A wall clock that jumped by more than the boot clock moved since the last
+ * call expires nothing for an hour. Within a turn. */
 MUST_USE enum err store_housekeep(struct store *s, int64_t now_ms, uint64_t boot_ms,
                                   unsigned work_max, bool *more);
 

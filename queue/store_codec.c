@@ -245,6 +245,7 @@ static void learned_pack(struct pack *p, const struct learned *l)
     pack_u32(p, l->rate_per_1000s);
     pack_u8(p, (uint8_t)l->family);
     pack_u32(p, l->ipv6_failures);
+    pack_u32(p, l->ipv6_connect_ms);
     pack_i64(p, l->demoted_until_ms);
 }
 
@@ -254,6 +255,7 @@ static void learned_unpack(struct unpack *u, struct learned *l)
     l->rate_per_1000s = unpack_u32(u);
     l->family = (enum family)below(u, FAMILY_COUNT);
     l->ipv6_failures = unpack_u32(u);
+    l->ipv6_connect_ms = unpack_u32(u);
     l->demoted_until_ms = unpack_i64(u);
 }
 

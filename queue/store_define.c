@@ -315,9 +315,11 @@ static enum err apply(struct store *s, const struct definition *defs, size_t len
     return e;
 }
 
-enum err store_define(struct store *s, const struct definition *defs, size_t len, int64_t now_ms,
+enum err store_define(struct store *s, const struct define_call *call, int64_t now_ms,
                       struct define_result *r, struct problem *why)
 {
+    const struct definition *defs = call->defs;
+    size_t len = call->len;
     db_need_turn(s);
     *r = (struct define_result){0};
     if (len > QUEUE_LANES_MAX)

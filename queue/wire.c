@@ -92,9 +92,13 @@ static enum err put_topic(struct buf *out, char topic, uint64_t broker, uint64_t
     return pack_end(&p);
 }
 
-enum err wire_put_beat(struct buf *out, uint64_t broker, uint64_t head)
+enum err wire_put_beat(struct buf *out, uint64_t broker, uint64_t head, uint64_t news)
 {
-    return put_topic(out, WIRE_TOPIC_BEAT, broker, head);
+    struct pack p;
+    enum err e = put_topic(out, WIRE_TOPIC_BEAT, broker, head);
+    pack_init(&p, out);
+    pack_u64(&p, news);
+    return e != ERR_NONE ? e : pack_end(&p);
 }
 
 enum err wire_begin_tail(struct buf *out, uint64_t broker)
@@ -164,7 +168,9 @@ enum err wire_get_published(const void *data, size_t len, struct wire_arena *a,
         for (size_t i = 0; i < out->tails_len && !u.bad; i++)
             get_tail(&u, a, &t[i]);
         out->tails = t;
-    } else if (out->topic != WIRE_TOPIC_BEAT) {
+    } else if (out->topic == WIRE_TOPIC_BEAT) {
+        out->news = unpack_u64(&u);
+    } else {
         return ERR_INVALID;
     }
     return unpack_end(&u);

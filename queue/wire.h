@@ -13,7 +13,7 @@
 
 #include "queue/queue.h"
 
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 
 #define WIRE_MESSAGE_MAX (64u * 1024 * 1024)   /* bytes of any message */
 #define WIRE_APPENDS_MAX 1024u                 /* events of one append message */
@@ -64,10 +64,7 @@ struct wire_request {
             const struct lane_commit *lanes;
             size_t len;
         } commit;
-        struct {
-            const struct definition *defs;
-            size_t len;
-        } define;
+        struct define_call define;
         uint8_t receipt[EVENT_ID_LEN];
     };
 };
@@ -127,6 +124,7 @@ struct wire_published {
     char topic;
     uint64_t broker; /* random, anew for each process of the broker */
     uint64_t head;
+    uint64_t news;                  /* of a beat: see queue_follower.on_head */
     const struct queue_tail *tails; /* WIRE_TOPIC_TAIL: what was committed, ascending */
     size_t tails_len;
 };
@@ -135,7 +133,7 @@ struct wire_published {
 MUST_USE enum err wire_begin_tail(struct buf *out, uint64_t broker);
 MUST_USE enum err wire_put_tail(struct buf *out, const struct queue_tail *t);
 void wire_end_tail(struct buf *out, uint64_t head, uint32_t count);
-MUST_USE enum err wire_put_beat(struct buf *out, uint64_t broker, uint64_t head);
+MUST_USE enum err wire_put_beat(struct buf *out, uint64_t broker, uint64_t head, uint64_t news);
 MUST_USE enum err wire_get_published(const void *data, size_t len, struct wire_arena *a,
                                      struct wire_published *out);
 

@@ -150,6 +150,7 @@ void wire_put_learned(struct pack *p, const struct learned *l)
     pack_u32(p, l->rate_per_1000s);
     pack_u8(p, (uint8_t)l->family);
     pack_u32(p, l->ipv6_failures);
+    pack_u32(p, l->ipv6_connect_ms);
     pack_i64(p, l->demoted_until_ms);
 }
 
@@ -159,6 +160,7 @@ void wire_get_learned(struct unpack *u, struct learned *l)
     l->rate_per_1000s = unpack_u32(u);
     l->family = (enum family)wire_enum(u, FAMILY_COUNT);
     l->ipv6_failures = unpack_u32(u);
+    l->ipv6_connect_ms = unpack_u32(u);
     l->demoted_until_ms = unpack_i64(u);
 }
 
@@ -169,6 +171,7 @@ void wire_put_live(struct pack *p, const struct lane_live *l)
     pack_u32(p, l->in_flight);
     pack_u8(p, (uint8_t)l->family);
     pack_i64(p, l->retry_at_ms);
+    pack_i64(p, l->delivered_ms);
     pack_u32(p, l->rate_per_1000s);
     pack_str(p, l->last_error);
 }
@@ -180,6 +183,7 @@ void wire_get_live(struct unpack *u, struct lane_live *l)
     l->in_flight = unpack_u32(u);
     l->family = (enum family)wire_enum(u, FAMILY_COUNT);
     l->retry_at_ms = unpack_i64(u);
+    l->delivered_ms = unpack_i64(u);
     l->rate_per_1000s = unpack_u32(u);
     unpack_str(u, l->last_error, sizeof l->last_error);
 }

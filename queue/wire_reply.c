@@ -211,6 +211,7 @@ static void put_status(struct pack *p, const struct lane_status *s)
     pack_u64(p, s->position);
     pack_u64(p, s->depth);
     pack_u64(p, s->retrying);
+    pack_u64(p, s->asked);
     pack_u64(p, s->failed);
     pack_u64(p, s->skipped);
     pack_u64(p, s->expired);
@@ -233,6 +234,7 @@ static void get_status(struct unpack *u, struct wire_arena *a, struct lane_statu
     s->position = unpack_u64(u);
     s->depth = unpack_u64(u);
     s->retrying = unpack_u64(u);
+    s->asked = unpack_u64(u);
     s->failed = unpack_u64(u);
     s->skipped = unpack_u64(u);
     s->expired = unpack_u64(u);

@@ -123,6 +123,8 @@ static void get_commit(struct unpack *u, struct wire_arena *a, struct wire_reque
 
 static void put_define(struct pack *p, const struct wire_request *r)
 {
+    pack_u8(p, r->define.force);
+    pack_str(p, r->define.by);
     pack_u32(p, (uint32_t)r->define.len);
     for (size_t i = 0; i < r->define.len; i++)
         definition_pack(p, &r->define.defs[i]);
@@ -130,6 +132,8 @@ static void put_define(struct pack *p, const struct wire_request *r)
 
 static void get_define(struct unpack *u, struct wire_arena *a, struct wire_request *r)
 {
+    r->define.force = wire_bool(u);
+    unpack_str(u, r->define.by, sizeof r->define.by);
     struct definition *d =
         wire_array(u, a, DEFINITION_MIN, QUEUE_LANES_MAX, sizeof *d, &r->define.len);
     for (size_t i = 0; i < r->define.len && !u->bad; i++)

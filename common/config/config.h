@@ -41,6 +41,8 @@ struct config {
     struct {
         char url[CONFIG_TEXT_SIZE], data_dir[CONFIG_TEXT_SIZE];
         uint64_t retention_ms, max_bytes, failed_max;
+        uint64_t lane_max; /* 0: half of max_bytes */
+        char keys_dir[CONFIG_TEXT_SIZE];
     } queue;
     struct {
         struct config_relays relays;

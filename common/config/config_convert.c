@@ -28,7 +28,7 @@ static enum err number(const struct config_source *src, const struct config_key 
         [TYPE_UINT] = {value_uint, "a whole number"},
         [TYPE_SIZE] = {value_size, "a size such as 64KiB or 8GiB"},
         [TYPE_DURATION] = {value_duration, "a duration such as 300ms, 5s, 10m, 2h or 7d"}};
-    bool is_word = strcmp(src->text, "auto") == 0 || strcmp(src->text, "any") == 0;
+    bool is_word = key->fallback[0] < '0' || key->fallback[0] > '9'; /* auto, any, half: 0 */
     *out = 0;
     if (is_word && strcmp(src->text, key->fallback) == 0)
         return ERR_NONE;

@@ -2,6 +2,8 @@
 
 #include "common/nostr/kinds.h"
 
+#include <openssl/sha.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool holds(const uint16_t *kinds, uint32_t len, uint32_t kind)
@@ -51,6 +53,31 @@ static void unpack_kinds(struct unpack *u, uint16_t *kinds, uint32_t *len)
     *len = unpack_count(u, sizeof *kinds, DEFINITION_KINDS_MAX);
     for (uint32_t i = 0; i < *len; i++)
         kinds[i] = unpack_u16(u);
+}
+
+static int by_url(const void *a, const void *b)
+{
+    const struct definition *const *x = a, *const *y = b;
+    return strcmp((*x)->url, (*y)->url);
+}
+
+void definition_list_hash(const struct definition *defs, size_t len, uint8_t out[32])
+{
+    const struct definition **sorted = mem_zero(len + 1, sizeof *sorted);
+    struct buf all;
+    struct pack p;
+    for (size_t i = 0; i < len; i++)
+        sorted[i] = &defs[i];
+    qsort(sorted, len, sizeof *sorted, by_url);
+    buf_init(&all, (len + 1) * 2 * sizeof *defs);
+    pack_init(&p, &all);
+    for (size_t i = 0; i < len; i++)
+        definition_pack(&p, sorted[i]);
+    if (pack_end(&p) != ERR_NONE)
+        die("a list of definitions does not fit");
+    SHA256(all.data, all.len, out);
+    buf_fini(&all);
+    free(sorted);
 }
 
 void definition_pack(struct pack *p, const struct definition *d)

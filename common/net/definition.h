@@ -32,6 +32,8 @@ struct definition {
 bool definition_allows(const struct definition *d, uint32_t kind);
 /* Same in everything that is said, the name too. */
 bool definition_equal(const struct definition *a, const struct definition *b);
+/* What a list says, whatever its order: SHA-256 over its definitions, sorted by URL. */
+void definition_list_hash(const struct definition *defs, size_t len, uint8_t out[32]);
 void definition_pack(struct pack *p, const struct definition *d);
 /* Bad input marks `u` bad; every enum and count is checked. */
 void definition_unpack(struct unpack *u, struct definition *out);

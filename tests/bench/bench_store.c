@@ -54,7 +54,9 @@ static void open_store(struct bench *b, unsigned lanes)
         (void)snprintf(defs[i].url, sizeof defs[i].url, "wss://relay%u.example", i);
     }
     must(b, store_begin(b->s), "begin");
-    must(b, store_define(b->s, defs, lanes, b->now_ms, &r, &p), "define");
+    must(b,
+         store_define(b->s, &(struct define_call){.defs = defs, .len = lanes}, b->now_ms, &r, &p),
+         "define");
     must(b, store_commit(b->s), "commit");
     free(defs);
     b->used = 0;

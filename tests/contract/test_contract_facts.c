@@ -118,8 +118,9 @@ static void on_tail(void *arg, const struct queue_tail *t)
     on_heard(h);
 }
 
-static void on_head(void *arg, uint64_t head)
+static void on_head(void *arg, uint64_t head, uint64_t news)
 {
+    (void)news;
     struct heard *h = arg;
     h->head = head;
     on_heard(h);

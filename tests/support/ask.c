@@ -174,7 +174,7 @@ void ask_define(uv_loop_t *loop, struct queue *q, const struct definition *defs,
                 struct answer *a)
 {
     struct asking s = begin(a);
-    q->ops->define(q, defs, len, on_define, &s);
+    q->ops->define(q, &(struct define_call){.defs = defs, .len = len, .by = "test"}, on_define, &s);
     finish(loop, &s, "define");
 }
 

@@ -173,8 +173,9 @@ uint64_t world_head_of(struct world *w, int client)
     return head;
 }
 
-static void on_head(void *arg, uint64_t head)
+static void on_head(void *arg, uint64_t head, uint64_t news)
 {
+    (void)news;
     ((struct world *)arg)->head = head;
 }
 

@@ -32,8 +32,9 @@ static void on_tail(void *arg, const struct queue_tail *t)
     ear->heard[t->ev.pos] = mem_strdup(text);
 }
 
-static void on_head(void *arg, uint64_t head)
+static void on_head(void *arg, uint64_t head, uint64_t news)
 {
+    (void)news;
     const struct history_ear *ear = arg;
     if (head > ear->h->head + 1) /* one append may be under way */
         history_fail(ear->h, "a beat tells head %" PRIu64 " of %" PRIu64, head, ear->h->head);

@@ -38,7 +38,7 @@ static void define_lane(struct ingest_rig *r)
     struct definition d = {.url = "ws://127.0.0.1:1", .route = ROUTE_DIRECT, .is_private = true};
     bool done = false;
 
-    r->model->ops->define(r->model, &d, 1, on_defined, &done);
+    r->model->ops->define(r->model, &(struct define_call){.defs = &d, .len = 1}, on_defined, &done);
     spin_until(&r->loop, is_true, &done, "the definition of a lane");
 }
 

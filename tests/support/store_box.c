@@ -104,7 +104,9 @@ void box_relays(struct store_box *b, unsigned len)
     for (unsigned i = 0; i < len; i++)
         defs[i] = box_relay(i);
     box_begin(b);
-    must(b, store_define(b->s, defs, len, b->now_ms, &r, &why), "define");
+    must(b,
+         store_define(b->s, &(struct define_call){.defs = defs, .len = len}, b->now_ms, &r, &why),
+         "define");
     box_commit(b);
     free(defs);
 }

@@ -171,12 +171,12 @@ static void tap_commit(struct queue *q, const struct lane_commit *lanes, size_t 
     tap_of(q)->inner->ops->commit(tap_of(q)->inner, lanes, len, fn, arg);
 }
 
-static void tap_define(struct queue *q, const struct definition *defs, size_t len,
-                       queue_define_fn *fn, void *arg)
+static void tap_define(struct queue *q, const struct define_call *call, queue_define_fn *fn,
+                       void *arg)
 {
     if (failed(q, (struct failing){.define = fn, .arg = arg}))
         return;
-    tap_of(q)->inner->ops->define(tap_of(q)->inner, defs, len, fn, arg);
+    tap_of(q)->inner->ops->define(tap_of(q)->inner, call, fn, arg);
 }
 
 static const struct queue_ops tap_ops = {

@@ -121,7 +121,8 @@ static int setup(void **state)
     tap_init(&room->tap, &room->loop, room->model);
     struct definition d = {.url = "ws://127.0.0.1:1", .route = ROUTE_DIRECT, .window = 8};
     bool defined = false;
-    room->model->ops->define(room->model, &d, 1, on_define, &defined);
+    room->model->ops->define(room->model, &(struct define_call){.defs = &d, .len = 1}, on_define,
+                             &defined);
     spin_until(&room->loop, is_true, &defined, "define");
     *state = room;
     return 0;

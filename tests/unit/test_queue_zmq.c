@@ -310,8 +310,9 @@ static void closing_answers_everything_under_way(void **state)
     fake_broker_kill(&f);
 }
 
-static void on_head(void *arg, uint64_t head)
+static void on_head(void *arg, uint64_t head, uint64_t news)
 {
+    (void)news;
     struct world *w = arg;
     w->beats++;
     w->head = head;
@@ -334,7 +335,7 @@ static bool has_beaten(void *arg)
     struct beating *b = arg;
     struct buf out;
     buf_init(&out, 100);
-    assert_int_equal(wire_put_beat(&out, 7, 42), ERR_NONE);
+    assert_int_equal(wire_put_beat(&out, 7, 42, 9), ERR_NONE);
     zmq_send(b->f->pub, out.data, out.len, 0);
     zmq_send(b->f->pub, "Bgarbage", 8, 0);
     buf_fini(&out);

@@ -189,7 +189,7 @@ static void statistics_add_up_and_survive(void **state)
         c.paths = paths;
         c.paths_len = i == 1 ? 1 : 2;
         c.delivered = 7;
-        c.learned = (struct learned){12, 34, FAMILY_IPV4, 2, 99};
+        c.learned = (struct learned){12, 34, FAMILY_IPV4, 2, 450, 99};
         assert_int_equal(box_lane_commit(b, &c).status, COMMIT_DONE);
     }
     box_reopen(b);

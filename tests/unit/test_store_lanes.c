@@ -12,7 +12,9 @@ static struct define_result define(struct store_box *b, const struct definition 
     struct define_result r;
     struct problem why = {0};
     box_begin(b);
-    assert_int_equal(store_define(b->s, defs, len, b->now_ms, &r, &why), ERR_NONE);
+    assert_int_equal(
+        store_define(b->s, &(struct define_call){.defs = defs, .len = len}, b->now_ms, &r, &why),
+        ERR_NONE);
     box_commit(b);
     return r;
 }
@@ -105,10 +107,14 @@ static void too_many_relays_and_one_twice_are_refused(void **state)
     for (unsigned i = 0; i <= QUEUE_LANES_MAX; i++)
         many[i] = box_relay(i);
     box_begin(b);
-    assert_int_equal(store_define(b->s, many, QUEUE_LANES_MAX + 1, b->now_ms, &r, &why),
+    assert_int_equal(store_define(b->s,
+                                  &(struct define_call){.defs = many, .len = QUEUE_LANES_MAX + 1},
+                                  b->now_ms, &r, &why),
                      ERR_INVALID);
     many[700] = many[9];
-    assert_int_equal(store_define(b->s, many, 1000, b->now_ms, &r, &why), ERR_INVALID);
+    assert_int_equal(
+        store_define(b->s, &(struct define_call){.defs = many, .len = 1000}, b->now_ms, &r, &why),
+        ERR_INVALID);
     assert_non_null(strstr(why.text, "wss://relay9.example"));
     box_commit(b);
     assert_int_equal(box_depth(b).lanes_len, 0);

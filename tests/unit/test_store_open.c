@@ -408,7 +408,9 @@ static void an_aborted_turn_leaves_nothing(void **state)
     uint8_t id[PUBLISHER_ID_LEN] = {9};
     assert_int_equal(store_append(b->s, ev, b->now_ms, &r, NULL, &why), ERR_NONE);
     assert_int_equal(store_grant(b->s, 1, id, "x", b->now_ms, &g), ERR_NONE);
-    assert_int_equal(store_define(b->s, defs, 2, b->now_ms, &d, &why), ERR_NONE);
+    assert_int_equal(
+        store_define(b->s, &(struct define_call){.defs = defs, .len = 2}, b->now_ms, &d, &why),
+        ERR_NONE);
     assert_int_equal(d.retired, 1);
     event_unref(ev);
     store_abort(b->s);

@@ -220,7 +220,9 @@ static void rows_of_a_lane_that_left_hold_nothing(void **state)
     for (uint64_t pos = 1; pos <= 30; pos++)
         box_fail(b, 2, pos);
     box_begin(b);
-    assert_int_equal(store_define(b->s, both, 1, b->now_ms, &r, &why), ERR_NONE);
+    assert_int_equal(
+        store_define(b->s, &(struct define_call){.defs = both, .len = 1}, b->now_ms, &r, &why),
+        ERR_NONE);
     box_commit(b);
     box_pass(b, BOX_RETENTION_MS - 1);
     box_deliver(b, 1, 30);

@@ -41,8 +41,8 @@ static const struct row rows[] = {
     {8, 90, ROW_EXPIRED, CLASS_RETENTION, 0, 1, 1, ROUTE_TOR, FAMILY_NONE, ""}};
 static const uint64_t positions[] = {11, 12, 13};
 static const uint32_t lost[] = {4, 5};
-static const struct learned learned = {32, 10000, FAMILY_IPV6, 2, 1234567};
-static const struct lane_live live = {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 99, "refused"};
+static const struct learned learned = {32, 10000, FAMILY_IPV6, 2, 450, 1234567};
+static const struct lane_live live = {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 66, 99, "refused"};
 static const struct definition definition = {.url = "wss://relay.example",
                                              .name = "r",
                                              .route = ROUTE_DIRECT,
@@ -61,7 +61,7 @@ static const struct definition other = {.url = "wss://other.example", .window = 
 static const struct json_span appends[] = {{event_json, sizeof event_json - 1}, {"{}", 2}};
 static const struct lease_held held[] = {
     {3, 9, {.state = LANE_OPEN}, false},
-    {4, 10, {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 99, "x"}, true}};
+    {4, 10, {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 66, 99, "x"}, true}};
 static const struct lane_commit commits[] = {{.lane = 3,
                                               .epoch = 9,
                                               .seq = 2,
@@ -77,7 +77,7 @@ static const struct lane_commit commits[] = {{.lane = 3,
                                               .definition_version = 4,
                                               .stalls = 1,
                                               .delivered = 42,
-                                              .learned = {32, 10000, FAMILY_IPV6, 2, 1234567},
+                                              .learned = {32, 10000, FAMILY_IPV6, 2, 450, 1234567},
                                               .paths = paths,
                                               .paths_len = 2},
                                              {.lane = 4, .epoch = 1, .seq = 1}};
@@ -91,7 +91,7 @@ static const struct wire_request all_requests[] = {
      .number = 3,
      .lease = {.publisher = {1, 2}, .name = "host:1", .routes = 3, .leaving = true, held, 2}},
     {.type = WIRE_COMMIT, .number = 4, .commit = {commits, 2}},
-    {.type = WIRE_DEFINE, .number = 5, .define = {defs, 2}},
+    {.type = WIRE_DEFINE, .number = 5, .define = {defs, 2, true, "me@here"}},
     {.type = WIRE_DEPTH, .number = 6},
     {.type = WIRE_RECEIPT, .number = 7, .receipt = {9, 8, 7}},
 };
@@ -114,8 +114,9 @@ static void fill_lanes(void)
     grants[1] = (struct lane_grant){.lane = 4, .definition = other, .definition_version = 1};
     kept[0] = (struct lane_kept){5, 40, 2, &other, true, true, requests, 2};
     kept[1] = (struct lane_kept){.lane = 6};
-    statuses[0] = (struct lane_status){3, true, 2, definition, 1,    2,        3,       4,     5, 6,
-                                       7, 8,    9, true,       live, "host:1", learned, paths, 2};
+    statuses[0] =
+        (struct lane_status){3, true, 2, definition, 1,    2,    3,        4,       44,    5,
+                             6, 7,    8, 9,          true, live, "host:1", learned, paths, 2};
     statuses[1] = (struct lane_status){.lane = 4, .definition = other};
     receipts[0] = (struct receipt_lane){.lane = 3,
                                         .url = "wss://a",
@@ -162,7 +163,7 @@ static int empty(void **state)
 static void put_published(struct buf *b, size_t i)
 {
     if (i == 0) {
-        assert_int_equal(wire_put_beat(b, 0xabcdef, 1234), ERR_NONE);
+        assert_int_equal(wire_put_beat(b, 0xabcdef, 1234, 7), ERR_NONE);
         return;
     }
     assert_int_equal(wire_begin_tail(b, 0xabcdef), ERR_NONE);

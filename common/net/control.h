@@ -26,17 +26,22 @@ struct control_status {
 
 /* Copied. */
 struct control_options {
-    const char *address;       /* "HOST:PORT" or "unix:PATH" */
-    const char *password_file; /* NULL or "": by cookie, whose path tor tells */
-    bool streams;              /* follow streams and circuits: for control_watch */
-    bool own;                  /* tor ends when this connection does (TAKEOWNERSHIP) */
+    const char *address;           /* as for control_address_check */
+    const char *password_file;     /* NULL or "": by cookie, whose path tor tells */
+    bool password_may_be_readable; /* by others: in a container a secret keeps its host's mode */
+    bool streams;                  /* follow streams and circuits: for control_watch */
+    bool own;                      /* tor ends when this connection does (TAKEOWNERSHIP) */
     /* At each change of state, percent or problem; never from inside control_new or control_free.
      * May be NULL. */
     void (*on_status)(void *arg, const struct control_status *s);
     void *arg;
 };
 
-/* Begins to connect. Never fails: what is wrong stands in the status. */
+/* "HOST:PORT", HOST an address or localhost as names are not resolved here, or "unix:PATH". */
+MUST_USE enum err control_address_check(const char *text, struct problem *p);
+
+/* Begins to connect, to an address that control_address_check likes. What is wrong stands in the
+ * status. */
 struct control *control_new(uv_loop_t *loop, const struct control_options *o);
 /* Valid until the next turn of the loop. */
 const struct control_status *control_bootstrap(const struct control *c);
@@ -46,16 +51,15 @@ void control_free(struct control *c, void (*fn)(void *arg), void *arg);
 /* ---- what became of one connection by SOCKS ---- */
 
 /* Which stream is meant: the newest one that fits, is connected and is not closed. Over TCP
- * `local_port` alone makes it certain; over a unix socket user, password and target do, when no two
- * ports (families) are asked for the same target by the same user and password at the same time:
- * give the family as the SOCKS password ("ipv6", "ipv4"), tor reports it here and isolates by it.
- * While several fit the watch waits, in the hope that the losers are closed. */
+ * `local_port` makes it certain. Over a unix socket tor tells which of its sockets was used, so
+ * that user, target and `socks` do, as one relay has one connection by each of them. While several
+ * fit, the watch waits: the loser of a race is closed soon. */
 struct control_query {
-    const char *user;     /* as given to SOCKS */
-    const char *password; /* NULL: any */
-    const char *host;     /* as given to SOCKS: no brackets */
+    const char *user; /* as given to SOCKS; NULL: none */
+    const char *host; /* as given to SOCKS: no brackets */
     uint16_t port;
-    uint16_t local_port; /* our end's TCP port, or 0: not known */
+    const char *socks;   /* the port it went through, as in struct socks_ports; NULL: any */
+    uint16_t local_port; /* our end's TCP port; 0: not known, or a unix socket */
 };
 
 #define CONTROL_PATH_SIZE 640

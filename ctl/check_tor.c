@@ -81,7 +81,7 @@ static enum err exchange(int fd, struct problem *p)
 static enum err greet(const char *address, struct problem *p)
 {
     struct sockaddr_storage to;
-    socklen_t len;
+    socklen_t len = 0;
     enum err e = resolve(address, &to, &len, p);
     if (e != ERR_NONE)
         return e;

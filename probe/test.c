@@ -14,7 +14,7 @@
 #define AT_ONCE        8u     /* relays */
 #define CONNECT_MAX_MS 20000u /* a person waits; no longer than the publisher would */
 #define NIP11_MS       8000u
-#define QUEUE_MS       3000u
+#define QUEUE_MS       2000u
 #define WHOLE_MS       60000u /* and for each relay … */
 #define WHOLE_EACH_MS  3000u
 #define PROGRESS_MS    200u

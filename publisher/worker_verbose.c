@@ -113,9 +113,9 @@ static void log_try(const struct holding *h, const struct link_try *t)
     const char *result = t->err == ERR_NONE ? "won" : t->lost ? "lost" : "failed";
     LOG(LOG_INFO, "tried", LOG_S("relay", url_of(h)), LOG_S("family", family_name(t->family)),
         LOG_S("result", result), LOG_S("reason", t->lost ? "" : t->text), LOG_S("port", t->via),
-        LOG_S("address", t->address), LOG_I("dns_ms", t->dns_us / 1000),
-        LOG_I("connect_ms", t->connect_us / 1000), LOG_I("tls_ms", t->tls_us / 1000),
-        LOG_I("websocket_ms", t->websocket_us / 1000));
+        LOG_S("address", t->address), LOG_I("ms", t->took_us / 1000),
+        LOG_I("dns_ms", t->dns_us / 1000), LOG_I("connect_ms", t->connect_us / 1000),
+        LOG_I("tls_ms", t->tls_us / 1000), LOG_I("websocket_ms", t->websocket_us / 1000));
 }
 
 void verbose_raced(struct holding *h, const struct link_result *r)

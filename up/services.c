@@ -157,7 +157,7 @@ const struct command command_ingest = {
 
 struct publisher_service {
     struct service service;
-    bool child; /* of up, which says the same of its tor */
+    bool child; /* of up */
     struct queue *queue;
     struct publisher *publisher;
     struct control *control; /* NULL: none configured */
@@ -188,7 +188,7 @@ static void publisher_stop(void *arg)
 static void publisher_on_tor(void *arg, const struct control_status *status)
 {
     struct publisher_service *s = arg;
-    if (!s->child)
+    if (!s->child || !s->said.managed) /* up says the same of the tor it runs */
         tor_say_status(&s->said, status);
 }
 

@@ -257,7 +257,7 @@ static int up_run(const struct invocation *inv)
 const struct command command_up = {
     .name = "up",
     .arguments = "",
-    .summary = "queue, ingest, publisher and tor on this machine; Ctrl-C stops all of them",
+    .summary = "queue, ingest, publisher and tor on this machine; Ctrl-C stops all",
     .examples = "  volley up\n  volley up -c volley.yaml\n"
                 "  volley up --set publisher.relays=relay.example --set publisher.route=direct",
     .run = up_run,

@@ -83,6 +83,7 @@ struct link_try {
     uint64_t dns_us, connect_us, tls_us,
         websocket_us;                /* duration of each phase, 0 when not reached;
                                         by SOCKS connect includes the name */
+    uint64_t took_us;                /* all of it, from its start to its end, whatever that was */
     int http_status;                 /* ERR_HTTP */
     uint32_t retry_after_ms;         /* from Retry-After, 0 when none */
     char address[LINK_ADDRESS_SIZE]; /* route direct: where it connected to, or "" */

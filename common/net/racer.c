@@ -64,6 +64,7 @@ static void measure(struct racer *r)
     r->try.dns_us = t.dns_us;
     r->try.connect_us = t.connect_us;
     r->try.tls_us = t.tls_us;
+    r->try.took_us = clock_boot_us() - r->started_us;
     r->try.local_port = dial_local_port(r->dial);
     r->try.certificate_end_s = dial_certificate_end_s(r->dial);
     dial_address(r->dial, r->try.address, sizeof r->try.address);
@@ -241,6 +242,7 @@ void racer_start(struct racer *r, const struct racer_options *o)
                         .request = o->request,
                         .lane = o->lane,
                         .started_ms = clock_boot_ms(),
+                        .started_us = clock_boot_us(),
                         .try = {.family = o->family, .started = true}};
     if (o->socks != NULL)
         (void)snprintf(r->try.via, sizeof r->try.via, "%s", o->socks);

@@ -19,7 +19,7 @@ struct racer {
     struct dial *dial;                  /* NULL: over. When complete it may be taken away */
     enum dial_phase phase;
     struct racer_poll *poll; /* NULL: not watching */
-    uint64_t started_ms, websocket_start_us;
+    uint64_t started_ms, started_us, websocket_start_us;
     char key[HANDSHAKE_KEY_SIZE];
     struct buf request_left, answer;
     size_t answer_len; /* complete: of the handshake in `answer`; 0: not complete */

@@ -54,7 +54,7 @@ class Errors(Scenario):
             managed = "publisher:\n  relays: [relay.example]\nqueue:\n  data_dir: %s\n"
             self.refused(managed % (self.folder + "/" + "d" * 90), r"sockets need a shorter queue.data_dir", command=command)
             self.refused(managed % ("'%s/a b'" % self.folder), r"managed tor can't live in", command=command)
-            self.refused("tor:\n  control: tor:9051\n  socks: any=127.0.0.1:9\n", r"tor.control: 'tor:9051' is not .* names are not resolved", command=command)
+            self.refused("tor:\n  control: tor:9051\n  socks: any=127.0.0.1:9\n", r"tor.control: 'tor:9051' is not .*names are not resolved", command=command)
             self.refused("tor:\n  control: 127.0.0.1:9051\n", r"tor.control belongs to an existing tor", command=command)
             self.refused("ipv6:\n  test_host: relay.example\n", r"ipv6.test_host: 'relay.example' is not HOST:PORT", command=command)
 

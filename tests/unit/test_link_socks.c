@@ -195,6 +195,8 @@ static void a_dead_ipv6_costs_the_head_start(void **state)
     assert_int_equal(link_rig_run(&t->rig), ERR_NONE);
     assert_int_equal(t->rig.result.family, FAMILY_IPV4);
     assert_in_range(t->rig.took_ms, 400, 700); /* 300 and the grace */
+    assert_in_range(t->rig.result.tries[0].took_us, 400000, 700000);
+    assert_in_range(t->rig.result.tries[1].took_us, 1, 100000);
     stop(t);
 }
 

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # ---- what is built ---------------------------------------------------------------------------------------------------
 # One folder, one archive. DIRS=… on the command line builds a part of the tree.
-DIRS ?= common/base common/nostr common/net common/config queue ingest publisher up ctl
+DIRS ?= common/base common/nostr common/net common/config queue ingest publisher probe up ctl
 TEST_DIRS ?= $(filter-out $(DIRS),tests/support)
 MODE ?= release
 OUT  := build/$(MODE)

@@ -1,7 +1,7 @@
 /* `volley check`: would it work? One line each: ok, warning or error. */
+#include "ctl/check.h"
 #include "common/base/clock.h"
 #include "common/config/socks.h"
-#include "ctl/ctl.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -11,15 +11,7 @@
 #include <sys/statvfs.h>
 #include <sys/timex.h>
 
-enum level { LEVEL_OK, LEVEL_WARNING, LEVEL_ERROR };
-
-struct check {
-    struct ask ask; /* first */
-    int status;
-};
-
-static void say(struct check *k, enum level level, const char *fmt, ...) PRINTF(3, 4);
-static void say(struct check *k, enum level level, const char *fmt, ...)
+void check_say(struct check *k, enum check_level level, const char *fmt, ...)
 {
     static const char *const words[] = {"ok", "warning", "error"};
     va_list ap;
@@ -28,42 +20,42 @@ static void say(struct check *k, enum level level, const char *fmt, ...)
     vprintf(fmt, ap);
     va_end(ap);
     putchar('\n');
-    if (level == LEVEL_ERROR)
+    if (level == CHECK_ERROR)
         k->status = 1;
 }
 
 static void check_config(struct check *k, const struct config *c)
 {
-    say(k, LEVEL_OK, "configuration: %s", c->file[0] != '\0' ? c->file : "no file; defaults");
+    check_say(k, CHECK_OK, "configuration: %s", c->file[0] != '\0' ? c->file : "no file; defaults");
     const char *at = (const char *)c->warnings.data;
     for (const char *end = at + c->warnings.len; at < end;) {
         const char *eol = memchr(at, '\n', (size_t)(end - at));
-        say(k, LEVEL_WARNING, "%.*s", (int)(eol - at), at);
+        check_say(k, CHECK_WARNING, "%.*s", (int)(eol - at), at);
         at = eol + 1;
     }
-    size_t tor = 0;
-    for (size_t i = 0; i < c->publisher.relays.len; i++)
-        tor += c->publisher.relays.defs[i].route == ROUTE_TOR;
     if (c->publisher.relays.len == 0)
-        say(k, LEVEL_WARNING,
-            "relays: none; nothing is accepted until publisher.relays names some");
+        check_say(k, CHECK_WARNING,
+                  "relays: none; nothing is accepted until publisher.relays names some");
     else
-        say(k, LEVEL_OK, "relays: %zu, %zu of them through Tor", c->publisher.relays.len, tor);
+        check_say(k, CHECK_OK, "relays: %zu, %zu of them through Tor", c->publisher.relays.len,
+                  config_route_len(c, ROUTE_TOR));
 }
 
-static void check_tor(struct check *k, const struct config *c)
+/* In the words of the log, which docs/ipv6.md explains. */
+static void check_host_ipv6(struct check *k, const struct config *c)
 {
-    struct socks_ports socks;
+    struct ipv6_options o;
+    struct ipv6_result result;
+    struct ipv6_line lines[IPV6_LINES_MAX];
     struct problem p;
-    bool has_tor;
-    if (socks_of_config(c, &socks, &has_tor, &p) != ERR_NONE)
-        say(k, LEVEL_ERROR, "tor: %s", p.text);
-    else if (has_tor)
-        say(k, LEVEL_OK, "tor: through the SOCKS port %s%s", socks.any,
-            socks.ipv6[0] != '\0' ? ", with one for each family"
-                                  : "; one port only, so the family of a connection is not known");
-    else
-        say(k, LEVEL_OK, "tor: no relay needs it");
+    if (ipv6_of_config(c, &o, &p) != ERR_NONE) {
+        check_say(k, CHECK_ERROR, "%s", p.text);
+        return;
+    }
+    check_ipv6(&o, &result);
+    size_t len = ipv6_tell(&result, lines);
+    for (size_t i = 1; i < len; i++) /* the first only says that it begins */
+        check_say(k, lines[i].level == LOG_WARN ? CHECK_WARNING : CHECK_OK, "%s", lines[i].text);
 }
 
 static void check_disk(struct check *k, const struct config *c)
@@ -75,16 +67,17 @@ static void check_disk(struct check *k, const struct config *c)
     while (stat(path, &st) != 0 && strrchr(path, '/') != path && strrchr(path, '/') != NULL)
         *strrchr(path, '/') = '\0'; /* not there yet: ask for the folder it will be made in */
     if (statvfs(path, &fs) != 0) {
-        say(k, LEVEL_ERROR, "disk: %s cannot be read", c->queue.data_dir);
+        check_say(k, CHECK_ERROR, "disk: %s cannot be read", c->queue.data_dir);
         return;
     }
     double free_gib = (double)fs.f_bavail * (double)fs.f_frsize / 1073741824.0;
     double want_gib = (double)c->queue.max_bytes * 1.5 / 1073741824.0;
-    say(k, free_gib < want_gib ? LEVEL_WARNING : LEVEL_OK,
-        "disk: %.1f GiB free for %s; queue.max_bytes may take about %.1f GiB", free_gib,
-        c->queue.data_dir, want_gib);
+    check_say(k, free_gib < want_gib ? CHECK_WARNING : CHECK_OK,
+              "disk: %.1f GiB free for %s; queue.max_bytes may take about %.1f GiB", free_gib,
+              c->queue.data_dir, want_gib);
     if (stat(c->queue.data_dir, &st) == 0 && (st.st_mode & 077) != 0)
-        say(k, LEVEL_WARNING, "disk: others can look into %s; chmod 700 it", c->queue.data_dir);
+        check_say(k, CHECK_WARNING, "disk: others can look into %s; chmod 700 it",
+                  c->queue.data_dir);
 }
 
 static void check_clock(struct check *k)
@@ -92,28 +85,28 @@ static void check_clock(struct check *k)
     struct timex t = {0};
     int state = adjtimex(&t);
     if (clock_wall_s() < 1700000000)
-        say(k, LEVEL_ERROR, "clock: it says a year before 2024");
+        check_say(k, CHECK_ERROR, "clock: it says a year before 2024");
     else if (state == TIME_ERROR || state < 0)
-        say(k, LEVEL_WARNING,
-            "clock: not synchronized; events are judged by it (created_at_future)");
+        check_say(k, CHECK_WARNING,
+                  "clock: not synchronized; events are judged by it (created_at_future)");
     else
-        say(k, LEVEL_OK, "clock: synchronized");
+        check_say(k, CHECK_OK, "clock: synchronized");
 }
 
 static void on_depth(void *arg, enum err e, const struct queue_depth *d)
 {
     struct check *k = arg;
     if (e == ERR_NONE)
-        say(k, LEVEL_OK,
-            "queue: answers, every acknowledged event is on disk; %" PRIu64
-            " events held, %zu lanes",
-            d->events, d->lanes_len);
+        check_say(k, CHECK_OK,
+                  "queue: answers, every acknowledged event is on disk; %" PRIu64
+                  " events held, %zu lanes",
+                  d->events, d->lanes_len);
     else if (k->ask.queue->trouble.text[0] != '\0')
-        say(k, LEVEL_ERROR, "queue: %s", k->ask.queue->trouble.text);
+        check_say(k, CHECK_ERROR, "queue: %s", k->ask.queue->trouble.text);
     else
-        say(k, LEVEL_ERROR,
-            "queue: %s does not answer; is 'volley up' (or 'volley queue') running?",
-            k->ask.inv->config.queue.url);
+        check_say(k, CHECK_ERROR,
+                  "queue: %s does not answer; is 'volley up' (or 'volley queue') running?",
+                  k->ask.inv->config.queue.url);
     ask_done(&k->ask, ERR_NONE, 0);
 }
 
@@ -135,6 +128,7 @@ static int check_run(const struct invocation *inv)
         return 0;
     }
     check_config(&k, &inv->config);
+    check_host_ipv6(&k, &inv->config);
     check_tor(&k, &inv->config);
     check_disk(&k, &inv->config);
     check_clock(&k);
@@ -148,7 +142,7 @@ static const struct option_row options[] = {
 const struct command command_check = {
     .name = "check",
     .arguments = "",
-    .summary = "configuration, Tor, queue, disk and clock: one line each",
+    .summary = "configuration, IPv6, Tor, queue, disk and clock: one line each",
     .examples = "  volley check\n  volley check --print",
     .options = options,
     .options_len = COUNT_OF(options),

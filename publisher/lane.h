@@ -27,7 +27,7 @@ struct lane_limits {
     uint64_t ok_timeout_ms, idle_close_ms, backoff_min_ms, backoff_max_ms;
     uint32_t max_attempts;
     bool can_auth;          /* a key is configured for this relay */
-    uint32_t demote_after;  /* so many IPv6 failures in a row send the lane to IPv4 first … */
+    uint32_t demote_after;  /* beaten so often in a row, IPv6 leaves IPv4 the first turn … */
     uint64_t demote_for_ms; /* … for so long; 0 failures: never */
 };
 
@@ -79,6 +79,23 @@ void lane_connected(struct lane *l, enum family family, enum route route, uint64
 /* `retry_after_ms` from the handshake's answer, 0 for none; `text` for people. */
 void lane_connect_failed(struct lane *l, uint64_t retry_after_ms, const char *text,
                          uint64_t now_ms);
+/* What a race told of IPv6. `took_ms` from its start, for the first and the third. */
+enum ipv6_end {
+    IPV6_WON,
+    IPV6_BEATEN, /* it had the first turn, and IPv4 won all the same */
+    IPV6_LATE,   /* the one that was beaten made it a little later (link.h), */
+    IPV6_DEAD    /* or did not */
+};
+void lane_raced(struct lane *l, enum ipv6_end end, enum route route, uint64_t took_ms,
+                uint64_t now_ms);
+/* For the next race: whether IPv6 lost its first turn (beaten demote_after times in a row, for
+ * demote_for_ms), and the head start of whoever is first. */
+bool lane_ipv4_first(const struct lane *l, uint64_t now_ms);
+uint32_t lane_head_start_ms(const struct lane *l, enum route route, uint64_t now_ms);
+/* Over Tor IPv6 may still win so long after IPv4 was faster; not where it was beaten the last time.
+ */
+uint32_t lane_grace_ms(const struct lane *l, enum route route);
+
 enum link_end { LINK_LOST, LINK_CLOSED_BY_US };
 void lane_link_lost(struct lane *l, enum link_end end, const char *text, uint64_t now_ms);
 
@@ -121,9 +138,7 @@ const struct definition *lane_newest(const struct lane *l); /* also one that wai
  * route_event must know, because exceptions keep theirs when the definition changes. */
 bool lane_admitted(const struct lane *l, uint64_t pos);
 void lane_live_state(const struct lane *l, uint64_t now_ms, struct lane_live *out);
-void lane_count_path(struct lane *l, const struct path_stat *delta,
-                     uint64_t now_ms); /* adds to the paths of the next commit; IPv6 failures and
-                                          demotion are learned here */
-bool lane_ipv4_first(const struct lane *l, uint64_t now_ms);
+/* Adds to the paths of the next commit. */
+void lane_count_path(struct lane *l, const struct path_stat *delta);
 
 #endif

@@ -4,6 +4,7 @@
  *   lane_items.c   the exceptions, in order of their positions
  *   lane_window.c  how many in flight, how fast
  *   lane_link.c    connecting, losing the link, silence
+ *   lane_family.c  which family first, with what head start
  *   lane_answer.c  what an answer does, AUTH, settling
  *   lane_poison.c  who pays: attempts, suspects, the relay's own failure
  *   lane_commit.c  the snapshot, and what the queue tells back
@@ -141,7 +142,7 @@ struct lane {
     uint32_t removed_len, removed_cap;
     uint64_t requests_seen, requests_taken, delivered;
     struct path_stat paths[PATHS_MAX];
-    struct learned learned; /* family, ipv6_failures, demoted_until_ms */
+    struct learned learned; /* all but window and rate, which stand above */
 
     /* the one under way, or unanswered */
     enum commit_state commit_state;

@@ -121,30 +121,3 @@ void link_silence(struct lane *l, uint64_t now_ms)
     if (!l->closing)
         l->oldest_ms = oldest_ms;
 }
-
-void lane_count_path(struct lane *l, const struct path_stat *d, uint64_t now_ms)
-{
-    if ((unsigned)d->route >= ROUTE_COUNT || (unsigned)d->family >= FAMILY_COUNT)
-        return;
-    struct path_stat *p = &l->paths[d->route * FAMILY_COUNT + d->family];
-    p->route = d->route;
-    p->family = d->family;
-    path_stat_add(p, d);
-    l->dirty = true;
-    if (d->family != FAMILY_IPV6)
-        return;
-    struct learned *k = &l->learned;
-    if (d->successes > 0) {
-        k->ipv6_failures = 0;
-        k->demoted_until_ms = 0;
-    } else if (d->failures > 0) {
-        k->ipv6_failures += (uint32_t)d->failures;
-        if (l->limits.demote_after > 0 && k->ipv6_failures >= l->limits.demote_after)
-            k->demoted_until_ms = (int64_t)(now_ms + l->limits.demote_for_ms) + l->wall_offset_ms;
-    }
-}
-
-bool lane_ipv4_first(const struct lane *l, uint64_t now_ms)
-{
-    return (int64_t)now_ms + l->wall_offset_ms < l->learned.demoted_until_ms;
-}

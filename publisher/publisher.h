@@ -2,7 +2,7 @@
 #ifndef VOLLEY_PUBLISHER_PUBLISHER_H
 #define VOLLEY_PUBLISHER_PUBLISHER_H
 
-#include "common/net/link.h"
+#include "common/net/control.h"
 #include "publisher/lane.h"
 
 struct publisher;
@@ -15,7 +15,7 @@ struct publisher_options {
     uint32_t routes;                 /* bits: which routes it serves */
     struct lane_limits limits; /* defaults; window and rate of a definition lower them. can_auth and
                                   demote_… are filled in from the below */
-    uint32_t race_delay_ms;    /* 0: auto (300 direct, learned over Tor later; 300 until then) */
+    uint32_t race_delay_ms;    /* 0: auto (300 direct, learned over Tor) */
     uint32_t demote_after;
     uint64_t demote_for_ms, connect_timeout_ms;
     const char *auth_key_file; /* empty or NULL: none */
@@ -24,6 +24,10 @@ struct publisher_options {
         *socks;          /* NULL: no tor; lanes with route tor then wait with a clear error */
     const char *ca_file; /* NULL: the system's */
     size_t cache_max;    /* bytes of events in the feed's cache */
+    bool verbose;        /* log what each connection came to */
+    struct control
+        *control; /* of the tor behind `socks`, following streams when verbose. The caller's, until
+                     publisher_drain has called back. NULL: none is configured */
 };
 
 /* Starts. The queue stays the caller's and has no other follower; its calls should time out well

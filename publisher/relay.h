@@ -10,7 +10,8 @@
 struct relay;
 
 struct relay_events {
-    /* Connected, or not: `r` as from the race; `link` in it is already taken. */
+    /* Connected, or not: `r` as from the race; `link` in it is already taken, `late` is the
+     * owner's. */
     void (*on_open)(void *arg, const struct link_result *r);
     /* An OK for anything but our AUTH; `text` unescaped, cut at 511 bytes. */
     void (*on_answer)(void *arg, const uint8_t id[EVENT_ID_LEN], bool accepted, const char *text);

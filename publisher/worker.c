@@ -50,6 +50,7 @@ void worker_drop(struct holding *h)
 {
     struct worker *w = h->worker;
     worker_unlink(h);
+    worker_forget_path(h);
     worker_forget_change(h);
     if (h->ready)
         DL_DELETE(w->ready, h);
@@ -202,6 +203,8 @@ struct worker *worker_new(uv_loop_t *loop, struct queue *q, const struct publish
     const struct feed_options fo = {
         .cache_max = o->cache_max, .on_news = on_news, .on_lease_news = on_lease_news, .arg = w};
     w->feed = feed_new(loop, q, &fo);
+    if (o->verbose && o->socks != NULL && o->control == NULL)
+        LOG(LOG_INFO, "verbose: paths through Tor are not shown without tor.control");
     worker_define(w);
     return w;
 }

@@ -2,6 +2,8 @@
  *
  *   worker.c         the lanes held, a turn: what each wants, timers, beginning and end
  *   worker_relay.c   a lane's relay: connecting, sending, answers
+ *   worker_path.c    what came of connecting: statistics, what is learned of families
+ *   worker_verbose.c and all of it in the log, when asked for
  *   worker_lease.c   renewals, grants, giving back
  *   worker_settings.c  the relay list, limits and keys, also when they change
  *   worker_commit.c  commits of all changed lanes
@@ -33,7 +35,13 @@ struct holding {
     struct lane *lane;
     struct relay *relay; /* NULL: neither connecting nor connected */
     bool open;
-    enum route route;             /* the link's */
+    enum route route;            /* the link's */
+    bool ipv4_first;             /* in its race */
+    struct link_open *late;      /* the IPv6 that lost it; NULL */
+    struct names *names;         /* verbose: being looked up; NULL */
+    struct control_watch *watch; /* verbose: the path of the try that won is asked for; NULL */
+    enum family watched_family;
+    char watched_port[SOCKS_ADDRESS_SIZE];
     const uint8_t *secret;        /* for AUTH; NULL: none. The keys' */
     struct flight *flights;       /* by id, oldest first */
     uint64_t strays;              /* OKs for what was never sent */
@@ -88,6 +96,8 @@ struct worker {
     bool commit_urgent;
     bool commit_failed; /* the last one was not answered: the next waits its time */
 
+    uint64_t disagreements; /* verbose: so often an exit used another family than its port's */
+
     uv_idle_t soon; /* a turn is due */
     uv_timer_t wants_timer, lease_timer, define_timer, commit_timer, term_timer, drain_timer;
     uint64_t wants_ms; /* when wants_timer fires; 0: not */
@@ -127,6 +137,18 @@ bool worker_auth(struct holding *h, uint64_t now_ms);
 bool worker_hang_up(struct holding *h, uint64_t now_ms);
 /* Closes the link, if there is one; forgets what is in flight. The lane is not told. */
 void worker_unlink(struct holding *h);
+
+/* ---- worker_path.c ---- */
+/* What a race came to, and later what became of its loser (link.h; `arg` is the holding). */
+void worker_note_race(struct holding *h, const struct link_result *r, uint64_t now_ms);
+void worker_on_late(void *arg, const struct link_try *t);
+/* Follows nothing any more. */
+void worker_forget_path(struct holding *h);
+
+/* ---- worker_verbose.c ---- */
+void verbose_connecting(struct holding *h, const struct link_request *r);
+void verbose_raced(struct holding *h, const struct link_result *r);
+void verbose_forget(struct holding *h);
 
 /* ---- worker_settings.c ---- */
 void worker_define(struct worker *w);

@@ -16,7 +16,6 @@
     (64u * 1024u) /* beyond the window and one event: frames' heads, pongs, AUTH                   \
                    */
 #define FULL_PAUSE_MS 50u
-#define RACE_DELAY_MS 300u
 #define FLIGHTS_MAX   (2u * QUEUE_EXCEPTIONS_MAX)
 #define CHAIN_MAX     8 /* versions looked at to find the newest */
 
@@ -72,34 +71,12 @@ void worker_unlink(struct holding *h)
 
 /* ---- what the relay tells ---- */
 
-static void count_try(struct holding *h, const struct link_try *t, uint64_t now_ms)
+static bool was_tried_again(const struct link_result *r, size_t i)
 {
-    int64_t wall_ms = worker_wall_ms(h->worker, now_ms);
-    struct path_stat d = {.route = h->route, .family = t->family, .attempts = 1};
-    if (t->err == ERR_NONE) {
-        d.successes = 1;
-        d.connect_us = t->connect_us;
-        d.tls_us = t->tls_us;
-        d.websocket_us = t->websocket_us;
-        d.last_success_ms = wall_ms;
-    } else if (t->err != ERR_CLOSED) { /* ERR_CLOSED: the other family won */
-        d.failures = 1;
-        d.last_failure_ms = wall_ms;
-    }
-    lane_count_path(h->lane, &d, now_ms);
-}
-
-static void log_connected(const struct holding *h, const struct link_result *r)
-{
-    struct link_try t = {0};
-    for (size_t i = 0; i < r->tries_len; i++)
-        if (r->tries[i].err == ERR_NONE)
-            t = r->tries[i];
-    LOG(LOG_INFO, "relay connected", LOG_S("relay", url_of(h)),
-        LOG_S("route", route_name(h->route)), LOG_S("family", family_name(r->family)),
-        LOG_S("address", t.address), LOG_I("dns_ms", t.dns_us / 1000),
-        LOG_I("connect_ms", t.connect_us / 1000), LOG_I("tls_ms", t.tls_us / 1000),
-        LOG_I("websocket_ms", t.websocket_us / 1000));
+    for (size_t k = i + 1; k < r->tries_len; k++)
+        if (r->tries[k].family == r->tries[i].family)
+            return true;
+    return false;
 }
 
 /* "ipv6: no route; ipv4: refused" */
@@ -110,6 +87,8 @@ static void failure_text(const struct link_result *r, char *out, size_t size)
     for (size_t i = 0; i < r->tries_len && len < size; i++) {
         const struct link_try *t = &r->tries[i];
         const char *text = t->text[0] != '\0' ? t->text : err_name(t->err);
+        if (was_tried_again(r, i))
+            continue;
         int n = t->family == FAMILY_NONE
                     ? snprintf(out + len, size - len, "%s%s", len > 0 ? "; " : "", text)
                     : snprintf(out + len, size - len, "%s%s: %s", len > 0 ? "; " : "",
@@ -132,14 +111,12 @@ static void on_open(void *arg, const struct link_result *r)
     struct holding *h = arg;
     uint64_t now_ms = clock_boot_ms();
     uint32_t retry_after_ms = 0;
-    for (size_t i = 0; i < r->tries_len; i++) {
-        count_try(h, &r->tries[i], now_ms);
+    worker_note_race(h, r, now_ms);
+    for (size_t i = 0; i < r->tries_len; i++)
         if (r->tries[i].retry_after_ms > retry_after_ms)
             retry_after_ms = r->tries[i].retry_after_ms;
-    }
     if (r->err == ERR_NONE) {
         h->open = true;
-        log_connected(h, r);
         lane_connected(h->lane, r->family, h->route, now_ms);
     } else {
         char text[QUEUE_TEXT_SIZE];
@@ -212,24 +189,27 @@ static const struct relay_events events_of_relay = {.on_open = on_open,
 
 /* ---- what the lane wants ---- */
 
-static struct relay_options options_for(const struct holding *h, const struct definition *d,
-                                        const char *socks_user, uint64_t now_ms)
+static struct relay_options options_for(struct holding *h, const struct definition *d,
+                                        uint64_t now_ms)
 {
     const struct publisher_options *o = &h->worker->o;
     struct relay_options ro = {
         .link = {.route = d->route,
                  .mode = d->family,
                  .ipv4_first = lane_ipv4_first(h->lane, now_ms),
-                 .race_delay_ms = o->race_delay_ms != 0 ? o->race_delay_ms : RACE_DELAY_MS,
-                 .timeout_ms = (uint32_t)o->connect_timeout_ms},
+                 .race_delay_ms = o->race_delay_ms != 0
+                                      ? o->race_delay_ms
+                                      : lane_head_start_ms(h->lane, d->route, now_ms),
+                 .grace_ms = lane_grace_ms(h->lane, d->route),
+                 .timeout_ms = (uint32_t)o->connect_timeout_ms,
+                 .on_late = worker_on_late,
+                 .late_arg = h},
         .auth_secret = h->secret,
         .auth_timeout_ms = (uint32_t)o->limits.ok_timeout_ms,
         .message_max = MESSAGE_MAX,
         .queue_max = o->limits.window_bytes + EVENT_LEN_MAX + QUEUE_SLACK};
-    if (d->route == ROUTE_TOR) {
+    if (d->route == ROUTE_TOR)
         ro.link.socks = o->socks;
-        ro.link.socks_user = socks_user;
-    }
     return ro;
 }
 
@@ -237,13 +217,12 @@ bool worker_connect(struct holding *h, uint64_t now_ms)
 {
     struct worker *w = h->worker;
     const struct definition *d = lane_definition(h->lane);
-    char socks_user[32]; /* the same for a relay whoever holds its lane: one circuit each */
     struct problem p = {0};
     if (!worker_may_write(w))
         return false;
-    (void)snprintf(socks_user, sizeof socks_user, "volley-%u", h->number);
-    struct relay_options o = options_for(h, d, socks_user, now_ms);
+    struct relay_options o = options_for(h, d, now_ms);
     h->route = d->route;
+    h->ipv4_first = o.link.ipv4_first;
     lane_connecting(h->lane, now_ms);
     if (d->route == ROUTE_TOR && w->o.socks == NULL) {
         connect_failed(h, 0, "route tor, but this publisher knows no SOCKS port of tor", now_ms);
@@ -253,6 +232,8 @@ bool worker_connect(struct holding *h, uint64_t now_ms)
         connect_failed(h, 0, p.text, now_ms);
         return true;
     }
+    if (w->o.verbose)
+        verbose_connecting(h, &o.link);
     struct relay_events ev = events_of_relay;
     ev.arg = h;
     h->relay = relay_open(w->dialer, w->loop, &o, &ev);

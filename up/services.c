@@ -1,5 +1,6 @@
 /* queue, ingest and publisher as commands: configuration in, options out, one loop run. */
 #include "common/config/socks.h"
+#include "common/net/tor.h"
 #include "ingest/ingest.h"
 #include "publisher/publisher.h"
 #include "queue/broker.h"
@@ -209,14 +210,26 @@ static const char *const publisher_live[] = {
 
 struct publisher_service {
     struct service service;
+    bool child; /* of up */
     struct queue *queue;
     struct publisher *publisher;
+    struct control *control; /* NULL: none configured */
+    struct tor_said said;
 };
+
+static void publisher_no_control(void *arg)
+{
+    struct publisher_service *s = arg;
+    s->queue->ops->close(s->queue, service_done, &s->service);
+}
 
 static void publisher_gone(void *arg)
 {
     struct publisher_service *s = arg;
-    s->queue->ops->close(s->queue, service_done, &s->service);
+    if (s->control != NULL)
+        control_free(s->control, publisher_no_control, s);
+    else
+        publisher_no_control(s);
 }
 
 static void publisher_stop(void *arg)
@@ -225,10 +238,16 @@ static void publisher_stop(void *arg)
     publisher_drain(s->publisher, publisher_gone, s);
 }
 
+static void publisher_on_tor(void *arg, const struct control_status *status)
+{
+    struct publisher_service *s = arg;
+    if (!s->child || !s->said.managed) /* up says the same of the tor it runs */
+        tor_say_status(&s->said, status);
+}
+
 #define FEED_CACHE_MAX (8u * 1024u * 1024u)
 
-static struct publisher_options publisher_options_of(const struct config *c,
-                                                     const struct socks_ports *socks)
+static struct publisher_options publisher_options_of(const struct config *c)
 {
     return (struct publisher_options){
         .relays = c->publisher.relays.defs,
@@ -246,45 +265,66 @@ static struct publisher_options publisher_options_of(const struct config *c,
         .demote_for_ms = c->publisher.demote_for_ms,
         .connect_timeout_ms = c->publisher.connect_timeout_ms,
         .auth_key_file = c->publisher.auth_key_file,
-        .socks = socks,
         .ca_file = c->publisher.ca_file[0] != '\0' ? c->publisher.ca_file : NULL,
         .cache_max = FEED_CACHE_MAX,
+        .verbose = c->publisher.verbose,
     };
+}
+
+static void publisher_follow_tor(struct publisher_service *s, const struct config *c,
+                                 const struct tor_ports *tor)
+{
+    if (tor->control[0] == '\0' || s->control != NULL)
+        return;
+    s->said.managed = tor->managed;
+    const struct control_options o = {.address = tor->control,
+                                      .password_file = c->tor.control_password_file,
+                                      .streams = c->publisher.verbose,
+                                      .on_status = publisher_on_tor,
+                                      .arg = s};
+    s->control = control_new(&s->service.loop, &o);
 }
 
 static enum err publisher_take(void *arg, const struct config *c, struct problem *p)
 {
     struct publisher_service *s = arg;
-    struct socks_ports socks; /* those in use stay; but a relay may need tor where there is none */
-    bool has_tor;
-    enum err e = socks_of_config(c, &socks, &has_tor, p);
+    struct tor_ports tor; /* those in use stay; but a relay may need tor that needed none before */
+    enum err e = tor_ports_of_config(c, &tor, p);
     if (e != ERR_NONE)
         return e;
-    const struct publisher_options o = publisher_options_of(c, has_tor ? &socks : NULL);
+    publisher_follow_tor(s, c, &tor);
+    struct publisher_options o = publisher_options_of(c);
+    o.socks = tor.has_tor ? &tor.socks : NULL;
+    o.control = s->control;
     return publisher_reload(s->publisher, &o, p);
 }
 
 static int publisher_run(const struct invocation *inv)
 {
     const struct config *c = &inv->config;
-    struct publisher_service s = {0};
-    struct socks_ports socks;
+    struct publisher_service s = {.child = inv->parent != 0};
+    struct tor_ports tor;
+    struct ipv6_options ipv6;
     struct problem p;
-    bool has_tor;
-    if (socks_of_config(c, &socks, &has_tor, &p) != ERR_NONE)
+    if (tor_ports_of_config(c, &tor, &p) != ERR_NONE || ipv6_of_config(c, &ipv6, &p) != ERR_NONE)
         return command_fail(inv, EXIT_USAGE, "%s", p.text);
     service_log_warnings(c);
     service_init(&s.service, inv, publisher_stop, &s);
     s.service.on_reload = publisher_take;
     s.service.reads = publisher_reads;
     s.service.live = publisher_live;
+    if (!s.child)
+        check_ipv6_log(&ipv6);
     /* Well below a lease's term: one answer that is lost must not cost the lanes. */
     const struct queue_options qo = {
         .url = c->queue.url, .keys_dir = c->queue.keys_dir, .timeout_ms = LEASE_RENEW_MS};
     enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
-    const struct publisher_options o = publisher_options_of(c, has_tor ? &socks : NULL);
+    publisher_follow_tor(&s, c, &tor);
+    struct publisher_options o = publisher_options_of(c);
+    o.socks = tor.has_tor ? &tor.socks : NULL;
+    o.control = s.control;
     e = publisher_new(&s.service.loop, s.queue, &o, &s.publisher, &p);
     if (e != ERR_NONE) {
         s.service.status = command_fail(inv, status_of(e), "%s", p.text);

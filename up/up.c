@@ -1,8 +1,9 @@
-/* `volley up`: queue, ingest and publisher as child processes, restarted when they die, stopped in
- * the order that loses no work: ingest takes nothing new, publisher settles what is in flight, then
- * the queue closes. */
+/* `volley up`: queue, ingest and publisher as child processes, and tor when a relay needs it;
+ * restarted when they die, stopped in the order that loses no work: ingest takes nothing new,
+ * publisher settles what is in flight, then tor and the queue end. */
 #include "common/base/clock.h"
 #include "common/config/socks.h"
+#include "common/net/tor.h"
 #include "up/service.h"
 
 #include <errno.h>
@@ -27,14 +28,16 @@ struct child {
     uint32_t deaths; /* in a row */
 };
 
-/* In the order they start; they stop in the reverse one, ingest first of all. */
-enum { QUEUE, PUBLISHER, INGEST, CHILDREN };
+/* In the order they start; they stop in the reverse one, ingest first of all. tor is no service of
+ * ours and keeps itself alive (common/net/tor.h): its place is that of a child that never runs. */
+enum { QUEUE, TOR, PUBLISHER, INGEST, CHILDREN };
 
 struct up {
     struct service service;
     const struct invocation *inv;
     struct child children[CHILDREN];
-    int stopping; /* the child that is being stopped now */
+    struct tor *tor; /* NULL: no relay needs one */
+    int stopping;    /* the child that is being stopped now */
     bool given_up;
 };
 
@@ -163,11 +166,22 @@ static void close_all(struct up *u)
     service_done(&u->service);
 }
 
+static void on_tor_stopped(void *arg)
+{
+    struct up *u = arg;
+    u->tor = NULL;
+    stop_next(u);
+}
+
 /* Ends the next child that runs, from the last to the first. */
 static void stop_next(struct up *u)
 {
     for (u->stopping--; u->stopping >= 0; u->stopping--) {
         struct child *c = &u->children[u->stopping];
+        if (u->stopping == TOR && u->tor != NULL) {
+            tor_stop(u->tor, on_tor_stopped, u);
+            return;
+        }
         uv_timer_stop(&c->restart);
         if (c->running && uv_process_kill(&c->process, SIGTERM) == 0)
             return;
@@ -183,6 +197,8 @@ static void up_kill(void *arg)
     for (int i = 0; i < CHILDREN; i++)
         if (u->children[i].running)
             uv_process_kill(&u->children[i].process, SIGKILL);
+    if (u->tor != NULL)
+        tor_kill(u->tor);
 }
 
 static void up_stop(void *arg)
@@ -192,40 +208,60 @@ static void up_stop(void *arg)
     stop_next(u);
 }
 
+/* Starts tor when a relay needs it. To be called again with a changed configuration; once started
+ * it stays, as the next change may need it again. */
+static enum err want_tor(struct up *u, const struct config *c, struct problem *p)
+{
+    if (u->tor != NULL || !config_needs_managed_tor(c))
+        return ERR_NONE;
+    const struct tor_options o = {.data_dir = c->queue.data_dir, .extra_file = c->tor.extra_file};
+    return tor_new(&u->service.loop, &o, &u->tor, p);
+}
+
 /* The services read the same files; what is wrong with them as a whole is said once, here. */
 static enum err up_reload(void *arg, const struct config *c, struct problem *p)
 {
     struct up *u = arg;
-    struct socks_ports socks;
-    bool has_tor;
-    enum err e = socks_of_config(c, &socks, &has_tor, p);
+    struct tor_ports tor;
+    enum err e = tor_ports_of_config(c, &tor, p);
+    if (e == ERR_NONE)
+        e = want_tor(u, c, p);
     for (int i = 0; i < CHILDREN && e == ERR_NONE; i++)
         if (u->children[i].running)
             uv_process_kill(&u->children[i].process, SIGHUP);
     return e;
 }
 
+static void start_children(struct up *u)
+{
+    static const char *const names[CHILDREN] = {
+        [QUEUE] = "queue", [PUBLISHER] = "publisher", [INGEST] = "ingest"};
+    for (int i = 0; i < CHILDREN; i++) {
+        struct child *child = &u->children[i];
+        *child = (struct child){.up = u, .name = names[i]};
+        uv_timer_init(&u->service.loop, &child->restart);
+        child->restart.data = child;
+        if (i != TOR)
+            start(child);
+    }
+}
+
 static int up_run(const struct invocation *inv)
 {
     const struct config *c = &inv->config;
-    struct socks_ports socks;
+    struct tor_ports tor;
+    struct ipv6_options ipv6;
     struct problem p;
-    bool has_tor;
-    if (socks_of_config(c, &socks, &has_tor, &p) != ERR_NONE)
+    if (tor_ports_of_config(c, &tor, &p) != ERR_NONE || ipv6_of_config(c, &ipv6, &p) != ERR_NONE)
         return command_fail(inv, EXIT_USAGE, "%s", p.text);
     struct up u = {.inv = inv, .stopping = CHILDREN};
     service_init(&u.service, inv, up_stop, &u);
     u.service.on_second_signal = up_kill;
     u.service.on_reload = up_reload;
-    static const char *const names[CHILDREN] = {
-        [QUEUE] = "queue", [PUBLISHER] = "publisher", [INGEST] = "ingest"};
-    for (int i = 0; i < CHILDREN; i++) {
-        struct child *child = &u.children[i];
-        *child = (struct child){.up = &u, .name = names[i]};
-        uv_timer_init(&u.service.loop, &child->restart);
-        child->restart.data = child;
-        start(child);
-    }
+    check_ipv6_log(&ipv6);
+    if (want_tor(&u, c, &p) != ERR_NONE)
+        return service_abandon(&u.service, command_fail(inv, EXIT_USAGE, "%s", p.text));
+    start_children(&u);
     if (c->publisher.relays.len == 0)
         LOG(LOG_WARN,
             "no relays are configured: nothing will be accepted until there are some. Put them "
@@ -238,7 +274,7 @@ static int up_run(const struct invocation *inv)
 const struct command command_up = {
     .name = "up",
     .arguments = "",
-    .summary = "queue, ingest and publisher on this machine; Ctrl-C stops all of them",
+    .summary = "queue, ingest, publisher and tor on this machine; Ctrl-C stops all",
     .examples = "  volley up\n  volley up -c volley.yaml\n"
                 "  volley up --set publisher.relays=relay.example --set publisher.route=direct",
     .run = up_run,

@@ -161,8 +161,6 @@ static enum err settle(struct config *c, char *const *env, struct problem *p)
             return problem_set(p, ERR_INVALID, "queue.url: too long with queue.data_dir in it");
         memcpy(c->queue.url, full, strlen(full) + 1);
     }
-    if (c->publisher.race_delay_ms == 0)
-        c->publisher.race_delay_ms = 300;
     if (c->publisher.backoff_min_ms > c->publisher.backoff_max_ms)
         return problem_set(p, ERR_INVALID,
                            "publisher.backoff_min is larger than publisher.backoff_max");
@@ -277,10 +275,15 @@ enum err config_print(const struct config *c, struct buf *out)
     return e;
 }
 
+size_t config_route_len(const struct config *c, enum route route)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < c->publisher.relays.len; i++)
+        len += c->publisher.relays.defs[i].route == route;
+    return len;
+}
+
 bool config_needs_managed_tor(const struct config *c)
 {
-    bool needs = false;
-    for (size_t i = 0; i < c->publisher.relays.len; i++)
-        needs |= c->publisher.relays.defs[i].route == ROUTE_TOR;
-    return needs && strcmp(c->tor.socks, "managed") == 0;
+    return config_route_len(c, ROUTE_TOR) > 0 && strcmp(c->tor.socks, "managed") == 0;
 }

@@ -55,10 +55,16 @@ struct config {
         uint32_t serve; /* bits: 1 << enum route */
         char auth_key_file[CONFIG_TEXT_SIZE], ca_file[CONFIG_TEXT_SIZE];
         char relays_file[CONFIG_TEXT_SIZE]; /* read into `relays` */
+        bool verbose;
     } publisher;
     struct {
         char socks[CONFIG_TEXT_SIZE]; /* "managed", or any=… ipv6=… ipv4=… */
+        char control[CONFIG_TEXT_SIZE], control_password_file[CONFIG_TEXT_SIZE];
+        char extra_file[CONFIG_TEXT_SIZE];
     } tor;
+    struct {
+        char test_host[CONFIG_TEXT_SIZE];
+    } ipv6;
     struct {
         enum log_level level;
         enum log_format format;
@@ -94,6 +100,8 @@ bool config_key_at(size_t n, struct config_key_row *out);
 /* Whether the n-th key, or what follows from it, is not the same in both. */
 bool config_key_differs(const struct config *a, const struct config *b, size_t n);
 
+/* How many of the relays go by this route. */
+size_t config_route_len(const struct config *c, enum route route);
 /* Whether any relay needs tor and none but the managed one is configured. */
 bool config_needs_managed_tor(const struct config *c);
 

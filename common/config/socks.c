@@ -1,6 +1,8 @@
 #include "common/config/socks.h"
 
 #include "common/config/value.h"
+#include "common/net/control.h"
+#include "common/net/torrc.h"
 
 #include <string.h>
 
@@ -47,18 +49,26 @@ static enum err parse(const char *text, struct socks_ports *out)
     return pair && out->any[0] != '\0' ? ERR_NONE : ERR_INVALID;
 }
 
+static bool managed(const struct config *c)
+{
+    return strcmp(c->tor.socks, "managed") == 0;
+}
+
 enum err socks_of_config(const struct config *c, struct socks_ports *out, bool *has_tor,
                          struct problem *p)
 {
     *out = (struct socks_ports){0};
     *has_tor = false;
-    if (config_needs_managed_tor(c))
-        return problem_set(p, ERR_INVALID,
-                           "a relay has route tor and tor.socks is 'managed', which this version "
-                           "cannot run yet; give the ports of a running tor "
-                           "(tor.socks: any=127.0.0.1:9050), or 'route: direct' to those relays");
-    if (strcmp(c->tor.socks, "managed") == 0)
-        return ERR_NONE;
+    if (managed(c)) {
+        struct tor_paths paths;
+        if (!config_needs_managed_tor(c))
+            return ERR_NONE;
+        enum err e = tor_paths_of(c->queue.data_dir, &paths, p);
+        if (e == ERR_NONE)
+            *out = paths.socks;
+        *has_tor = e == ERR_NONE;
+        return e;
+    }
     if (parse(c->tor.socks, out) != ERR_NONE)
         return problem_set(p, ERR_INVALID,
                            "tor.socks: '%.100s' is not 'managed' or any=HOST:PORT, with "
@@ -66,4 +76,48 @@ enum err socks_of_config(const struct config *c, struct socks_ports *out, bool *
                            c->tor.socks);
     *has_tor = true;
     return ERR_NONE;
+}
+
+static enum err control_of(const struct config *c, char out[SOCKS_ADDRESS_SIZE], struct problem *p)
+{
+    struct tor_paths paths;
+    struct problem why = {0};
+    if (managed(c) && c->tor.control[0] != '\0')
+        return problem_set(p, ERR_INVALID,
+                           "tor.control belongs to an existing tor (tor.socks: any=…); the managed "
+                           "one has a control port of its own");
+    if (managed(c)) {
+        if (!config_needs_managed_tor(c))
+            return ERR_NONE;
+        enum err e = tor_paths_of(c->queue.data_dir, &paths, p);
+        if (e == ERR_NONE)
+            memcpy(out, paths.control, SOCKS_ADDRESS_SIZE);
+        return e;
+    }
+    size_t len = strlen(c->tor.control);
+    if (len == 0)
+        return ERR_NONE;
+    if (len >= SOCKS_ADDRESS_SIZE || control_address_check(c->tor.control, &why) != ERR_NONE)
+        return problem_set(p, ERR_INVALID, "tor.control: %s",
+                           why.text[0] != '\0' ? why.text : "too long");
+    memcpy(out, c->tor.control, len + 1);
+    return ERR_NONE;
+}
+
+enum err tor_ports_of_config(const struct config *c, struct tor_ports *out, struct problem *p)
+{
+    *out = (struct tor_ports){.managed = managed(c)};
+    enum err e = socks_of_config(c, &out->socks, &out->has_tor, p);
+    return e == ERR_NONE ? control_of(c, out->control, p) : e;
+}
+
+enum err ipv6_of_config(const struct config *c, struct ipv6_options *out, struct problem *p)
+{
+    bool none = c->publisher.relays.len == 0;
+    *out = (struct ipv6_options){
+        .direct = none ? c->publisher.route == ROUTE_DIRECT : config_route_len(c, ROUTE_DIRECT) > 0,
+        .tor = none ? c->publisher.route == ROUTE_TOR : config_route_len(c, ROUTE_TOR) > 0,
+        .test_host = c->ipv6.test_host,
+    };
+    return out->test_host[0] == '\0' ? ERR_NONE : ipv6_test_host_check(out->test_host, p);
 }

@@ -22,8 +22,8 @@ struct dial_times {
 };
 
 struct dial;
-/* ERR_NONE: connected. Else `text` says what went wrong, in words; valid until it returns. */
-typedef void dial_fn(void *arg, enum err e, const char *text);
+/* ERR_NONE: connected. Else `why` and `text` say what went wrong; valid until it returns. */
+typedef void dial_fn(void *arg, enum err e, enum link_why why, const char *text);
 
 /* Calls `fn` once, later, unless dial_close comes first. What `r` points at is copied. */
 struct dial *dial_start(struct dialer *d, const struct dial_request *r, dial_fn *fn, void *arg);
@@ -33,6 +33,10 @@ void dial_close(struct dial *x);
 void dial_look(struct dial *x, struct dial_times *out);
 /* Where it connected to ("2001:db8::1"), empty when unknown. Direct only: a proxy does not tell. */
 void dial_address(struct dial *x, char *out, size_t size);
+/* Our end's TCP port; 0 before it is connected, or when it is a unix socket. */
+uint16_t dial_local_port(struct dial *x);
+/* Until when the peer's certificate is valid, in seconds since 1970; 0 before TLS, or without. */
+int64_t dial_certificate_end_s(struct dial *x);
 
 /* As link_send, link_recv and link_fd, once connected. */
 ssize_t dial_send(struct dial *x, const uint8_t *data, size_t len);

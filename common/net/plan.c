@@ -1,6 +1,10 @@
 #include "common/net/plan.h"
 
+#include "common/base/hex.h"
+
+#include <openssl/sha.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 /* A SOCKS port, or NULL when it is not known. */
@@ -21,9 +25,9 @@ static const char *plan_onion(const struct link_request *r, struct plan *out)
 {
     if (r->route != ROUTE_TOR)
         return "an onion service is reached by route tor only";
-    const struct socks_ports *s = r->socks;
-    const char *any = port(s->any), *ipv4 = port(s->ipv4);
-    return plan_only(out, FAMILY_ONION, any != NULL ? any : ipv4 != NULL ? ipv4 : s->ipv6);
+    if (port(r->socks->any) == NULL) /* the others are for one family, and it has none */
+        return "an onion service is reached through the SOCKS port \"any\", which is not known";
+    return plan_only(out, FAMILY_ONION, r->socks->any);
 }
 
 static const char *plan_lanes(struct plan *out, bool ipv6, bool ipv4, const char *why_none)
@@ -57,6 +61,9 @@ const char *plan_families(const struct link_request *r, struct plan *out)
     *out = (struct plan){.only = FAMILY_COUNT};
     if (r->route == ROUTE_TOR && (s == NULL || (!port(s->any) && !port(s->ipv6) && !port(s->ipv4))))
         return "no SOCKS port";
+    if (r->route == ROUTE_TOR && r->url.is_local)
+        return "a loopback or private address, which no Tor exit can reach; give this relay "
+               "'route: direct'";
     if (r->url.is_onion)
         return plan_onion(r, out);
     if (r->url.is_literal)
@@ -71,4 +78,14 @@ const char *plan_families(const struct link_request *r, struct plan *out)
     out->socks[FAMILY_IPV4] = port(s->ipv4);
     return plan_lanes(out, ipv6 && port(s->ipv6), ipv4 && port(s->ipv4),
                       "no SOCKS port for this family");
+}
+
+void plan_socks_user(const struct relay_url *u, char out[SOCKS_USER_SIZE])
+{
+    static const char domain[] = "volley: circuits of one relay\n";
+    char text[sizeof domain + URL_SIZE], hex[2 * 12 + 1];
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+    int len = snprintf(text, sizeof text, "%s%s", domain, u->text);
+    SHA256((const uint8_t *)text, (size_t)len, hash);
+    (void)snprintf(out, SOCKS_USER_SIZE, "volley-%s", hex_str(hex, hash, 12));
 }

@@ -159,7 +159,8 @@ static enum err read_name(const char *text, const char *host, struct relay_url *
     if (!is_name(host))
         return refuse(p, text, "its host is not a valid name");
     out->is_onion = ends_with(host, ".onion");
-    out->is_local = strcmp(host, "localhost") == 0 || ends_with(host, ".localhost");
+    out->is_local = strcmp(host, "localhost") == 0 || ends_with(host, ".localhost") ||
+                    ends_with(host, ".local");
     if (out->is_onion && !is_onion_v3(host))
         return refuse(p, text, "an onion address has 56 characters before .onion (version 3)");
     return ERR_NONE;

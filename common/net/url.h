@@ -19,8 +19,8 @@ struct relay_url {
     char path[URL_SIZE]; /* with query; at least "/" */
     bool is_onion;       /* host ends in .onion */
     bool is_literal;     /* host is an IPv4 or IPv6 address */
-    bool is_local;       /* loopback, private, link-local or unique-local literal, localhost or
-                          *.localhost: no exit can reach it */
+    bool is_local;       /* loopback, private, link-local or unique-local literal, localhost,
+                          *.localhost or *.local: no exit can reach it */
 };
 
 /* Reads what a person wrote: ws:// or wss:// or a bare host (then wss). IDN becomes ASCII through

@@ -49,10 +49,14 @@ class Errors(Scenario):
         self.refused(relays("ws://" + "a" * 56 + ".onion"), r"bad.yaml:4: relay .* give this relay 'route: tor'")
         self.refused("publisher:\n  relays: [ws://127.0.0.1:7]\n", r"bad.yaml:2: relay ws://127.0.0.1:7 .*no Tor exit.*route: direct")
 
-    def test_a_relay_that_needs_the_managed_tor_is_refused_never_sent_directly(self):
+    def test_what_the_managed_tor_cannot_live_with_is_refused(self):
         for command in ("up", "publisher"):
-            self.refused("publisher:\n  relays: [relay.example]\nqueue:\n  data_dir: %s/none\n" % self.folder, r"tor.socks is 'managed'", command=command)
-        self.assertFalse(os.path.exists(os.path.join(self.folder, "none")))
+            managed = "publisher:\n  relays: [relay.example]\nqueue:\n  data_dir: %s\n"
+            self.refused(managed % (self.folder + "/" + "d" * 90), r"sockets need a shorter queue.data_dir", command=command)
+            self.refused(managed % ("'%s/a b'" % self.folder), r"managed tor can't live in", command=command)
+            self.refused("tor:\n  control: tor:9051\n  socks: any=127.0.0.1:9\n", r"tor.control: 'tor:9051' is not .*names are not resolved", command=command)
+            self.refused("tor:\n  control: 127.0.0.1:9051\n", r"tor.control belongs to an existing tor", command=command)
+            self.refused("ipv6:\n  test_host: relay.example\n", r"ipv6.test_host: 'relay.example' is not HOST:PORT", command=command)
 
     def test_onion_relays_and_forty_urls_are_read_right(self):
         onions = ["ws://" + c * 56 + ".onion" for c in "ab"]

@@ -156,7 +156,7 @@ static int open_control(struct master *m)
 }
 
 /* NAME:STANCE[:PORT][:BEHAVIOUR] */
-static int add(struct master *m, char *spec, const char *record_dir, bool verify)
+static int add(struct master *m, char *spec, const char *record_dir, bool verify, bool anywhere)
 {
     char *save = NULL, *name = strtok_r(spec, ":", &save), *stance = strtok_r(NULL, ":", &save),
          *port = strtok_r(NULL, ":", &save);
@@ -175,8 +175,8 @@ static int add(struct master *m, char *spec, const char *record_dir, bool verify
         return -1;
     }
     if (practice_relay_start(r, &m->loop, name, (enum stance)at,
-                             (uint16_t)(port != NULL ? strtoul(port, NULL, 10) : 0), record_dir,
-                             &p) != ERR_NONE ||
+                             (uint16_t)(port != NULL ? strtoul(port, NULL, 10) : 0), anywhere,
+                             record_dir, &p) != ERR_NONE ||
         behaviour_parse(save != NULL ? save : "", &b, &p) != ERR_NONE) {
         fprintf(stderr, "practice: %s\n", p.text);
         return -1;
@@ -191,7 +191,7 @@ int practice_relays(int argc, char **argv)
 {
     static struct master m;
     const char *record_dir = "";
-    bool verify = false;
+    bool verify = false, anywhere = false;
     signal(SIGPIPE, SIG_IGN);
     if (uv_loop_init(&m.loop) != 0)
         die("cannot make an event loop");
@@ -200,7 +200,9 @@ int practice_relays(int argc, char **argv)
             record_dir = argv[++i];
         else if (strcmp(argv[i], "--verify") == 0)
             verify = true;
-        else if (add(&m, argv[i], record_dir, verify) != 0)
+        else if (strcmp(argv[i], "--anywhere") == 0)
+            anywhere = true;
+        else if (add(&m, argv[i], record_dir, verify, anywhere) != 0)
             return 2;
     }
     int port = open_control(&m);

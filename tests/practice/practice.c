@@ -10,9 +10,9 @@ int main(int argc, char **argv)
         return practice_post(argc - 2, argv + 2);
     if (argc > 1 && strcmp(argv[1], "sign") == 0)
         return practice_sign();
-    fprintf(stderr,
-            "usage: practice relays [--record DIR] [--verify] NAME:STANCE[:PORT[:BEHAVIOUR]] …\n"
-            "       practice post URL [--count N] …\n"
-            "       practice sign < LINES\n");
+    fprintf(stderr, "usage: practice relays [--record DIR] [--verify] [--anywhere] "
+                    "NAME:STANCE[:PORT[:BEHAVIOUR]] …\n"
+                    "       practice post URL [--count N] …\n"
+                    "       practice sign < LINES\n");
     return 2;
 }

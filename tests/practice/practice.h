@@ -49,16 +49,16 @@ struct practice_relay {
     struct listener listeners[2]; /* IPv4, IPv6 */
     struct practice_client *clients;
     struct seen_id *seen;
-    FILE *record; /* ms, connection, family, accepted, event: a line each */
-    bool verify;
+    FILE *record;          /* ms, connection, family, accepted, event: a line each */
+    bool verify, anywhere; /* anywhere: listens on every address, not on loopback only */
     uint64_t connections[2], open, open_max, events, unique, accepted, refused, auths, bad;
     uint64_t rate_second, rate_used;
 };
 
 /* Listens as the stance says. `port` 0 picks one. */
 MUST_USE enum err practice_relay_start(struct practice_relay *r, uv_loop_t *loop, const char *name,
-                                       enum stance stance, uint16_t port, const char *record_dir,
-                                       struct problem *p);
+                                       enum stance stance, uint16_t port, bool anywhere,
+                                       const char *record_dir, struct problem *p);
 /* Changes manners; opens or closes the listeners, and hangs up where the new manners are down. */
 void practice_relay_set(struct practice_relay *r, const struct behaviour *b);
 void practice_relay_url(const struct practice_relay *r, char *out, size_t size);

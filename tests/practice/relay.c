@@ -26,19 +26,19 @@ void practice_relay_url(const struct practice_relay *r, char *out, size_t size)
     (void)snprintf(out, size, "ws://%s:%u", host, r->port);
 }
 
-static socklen_t address(bool v6, uint16_t port, struct sockaddr_storage *out)
+static socklen_t address(bool v6, bool anywhere, uint16_t port, struct sockaddr_storage *out)
 {
     *out = (struct sockaddr_storage){0};
     if (v6) {
         struct sockaddr_in6 *a = (struct sockaddr_in6 *)out;
         a->sin6_family = AF_INET6;
-        a->sin6_addr = in6addr_loopback;
+        a->sin6_addr = anywhere ? in6addr_any : in6addr_loopback;
         a->sin6_port = htons(port);
         return sizeof *a;
     }
     struct sockaddr_in *a = (struct sockaddr_in *)out;
     a->sin_family = AF_INET;
-    a->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    a->sin_addr.s_addr = htonl(anywhere ? INADDR_ANY : INADDR_LOOPBACK);
     a->sin_port = htons(port);
     return sizeof *a;
 }
@@ -61,7 +61,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 static void fill_queue(struct listener *l)
 {
     struct sockaddr_storage to;
-    socklen_t len = address(l->v6, l->relay->port, &to);
+    socklen_t len = address(l->v6, false, l->relay->port, &to);
     for (size_t i = 0; i < COUNT_OF(l->fill); i++) {
         l->fill[i] =
             socket(l->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -73,7 +73,7 @@ static void fill_queue(struct listener *l)
 static enum err listen_on(struct listener *l, bool hole)
 {
     struct sockaddr_storage at;
-    socklen_t len = address(l->v6, l->relay->port, &at);
+    socklen_t len = address(l->v6, l->relay->anywhere, l->relay->port, &at);
     int yes = 1;
     l->hole = hole;
     l->fd = socket(l->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -152,11 +152,11 @@ void practice_relay_set(struct practice_relay *r, const struct behaviour *b)
 }
 
 enum err practice_relay_start(struct practice_relay *r, uv_loop_t *loop, const char *name,
-                              enum stance stance, uint16_t port, const char *record_dir,
-                              struct problem *p)
+                              enum stance stance, uint16_t port, bool anywhere,
+                              const char *record_dir, struct problem *p)
 {
     *r = (struct practice_relay){
-        .loop = loop, .stance = stance, .port = port, .now.refuse_every = 1};
+        .loop = loop, .stance = stance, .port = port, .anywhere = anywhere, .now.refuse_every = 1};
     (void)snprintf(r->name, sizeof r->name, "%s", name);
     for (int i = 0; i < 2; i++)
         r->listeners[i] = (struct listener){.relay = r, .fd = -1, .v6 = i == 1};

@@ -78,7 +78,7 @@ static void on_link(void *arg, const struct link_result *result)
     r->told++;
     r->result = *result;
     assert_int_equal(result->err == ERR_NONE, result->link != NULL);
-    assert_in_range(result->tries_len, 1, 2);
+    assert_in_range(result->tries_len, 1, LINK_TRIES_MAX);
     assert_true(result->extra_len <= sizeof r->extra);
     if (result->extra_len > 0)
         memcpy(r->extra, result->extra, result->extra_len);

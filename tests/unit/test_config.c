@@ -60,7 +60,7 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(c.queue.retention_ms, 7 * 86400000ll);
     assert_int_equal(c.publisher.route, ROUTE_TOR);
     assert_int_equal(c.publisher.serve, 3);
-    assert_int_equal(c.publisher.race_delay_ms, 300);
+    assert_int_equal(c.publisher.race_delay_ms, 0); /* auto: by route */
     assert_int_equal(c.publisher.relays.len, 0);
     assert_string_equal(c.tor.socks, "managed");
     config_free(&c);

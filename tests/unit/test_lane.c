@@ -384,33 +384,6 @@ static void with_1024_exceptions_it_reads_no_further(void **state)
     lane_free(l);
 }
 
-static void three_ipv6_failures_in_a_row_send_it_to_ipv4_first(void **state)
-{
-    (void)state;
-    struct lane_limits limits = {.window_max = 8, .demote_after = 3, .demote_for_ms = 1800000};
-    struct lane *l = plain_lane(limits, 0);
-    struct path_stat bad = {.family = FAMILY_IPV6, .attempts = 1, .failures = 1};
-    struct path_stat v4 = {.family = FAMILY_IPV4, .attempts = 1, .successes = 1};
-    struct path_stat good = {.family = FAMILY_IPV6, .attempts = 1, .successes = 1};
-    lane_count_path(l, &bad, 1000);
-    lane_count_path(l, &bad, 1000);
-    lane_count_path(l, &v4, 1000);
-    assert_false(lane_ipv4_first(l, 1000));
-    lane_count_path(l, &bad, 1000);
-    assert_true(lane_ipv4_first(l, 1000));
-    assert_true(lane_ipv4_first(l, 1800999));
-    assert_false(lane_ipv4_first(l, 1801000));
-    lane_count_path(l, &bad, 1801000);
-    assert_true(lane_ipv4_first(l, 1801000)); /* tried again, once, and demoted at once */
-    lane_count_path(l, &good, 1801000);
-    assert_false(lane_ipv4_first(l, 1801000));
-    struct lane_commit c;
-    commit_now(l, &c);
-    lane_count_path(l, &v4, 1801000);
-    commit_now(l, &c);
-    lane_free(l);
-}
-
 static void path_statistics_travel_once(void **state)
 {
     (void)state;
@@ -418,13 +391,13 @@ static void path_statistics_travel_once(void **state)
     struct path_stat v4 = {
         .family = FAMILY_IPV4, .route = ROUTE_DIRECT, .attempts = 1, .successes = 1, .tls_us = 7};
     struct lane_commit c;
-    lane_count_path(l, &v4, 1000);
-    lane_count_path(l, &v4, 1000);
+    lane_count_path(l, &v4);
+    lane_count_path(l, &v4);
     lane_commit_begin(l, &c);
     assert_int_equal(c.paths_len, 1);
     assert_int_equal(c.paths[0].attempts, 2);
     assert_int_equal(c.paths[0].tls_us, 14);
-    lane_count_path(l, &v4, 1000);
+    lane_count_path(l, &v4);
     assert_true(lane_commit_end(l, NULL));
     lane_commit_begin(l, &c);
     assert_int_equal(c.paths[0].attempts, 2);
@@ -441,7 +414,6 @@ int main(void)
         cmocka_unit_test(bytes_in_flight_are_bounded_but_one_event_always_goes),
         cmocka_unit_test(with_many_uncommitted_rows_it_waits_for_the_commit),
         cmocka_unit_test(with_1024_exceptions_it_reads_no_further),
-        cmocka_unit_test(three_ipv6_failures_in_a_row_send_it_to_ipv4_first),
         cmocka_unit_test(path_statistics_travel_once),
     };
     static struct CMUnitTest tests[COUNT_OF(rules) + COUNT_OF(others)];

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
+#include "common/net/names.h"
 #include "tests/support/link_rig.h"
 #include "tests/support/link_server.h"
 
@@ -176,11 +177,39 @@ static void a_resolver_that_hangs_holds_nobody_up(void **state)
         link_rig_turn(&r->rig, 10); /* the threads close what they held */
 }
 
+static void on_names(void *arg, const struct names_result *r)
+{
+    *(struct names_result *)arg = *r;
+}
+
+static void addresses_are_told_for_the_log(void **state)
+{
+    struct relay *r = *state;
+    static const struct {
+        const char *name, *aaaa, *a;
+    } rows[] = {{"both.invalid", "::1", "127.0.0.1"},
+                {"four.invalid", "", "127.0.0.1"},
+                {"six.invalid", "::1", ""},
+                {"none.invalid", "", ""}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct names_result result = {0};
+        assert_non_null(names_look(&r->rig.loop, ROUTE_DIRECT, rows[i].name, on_names, &result));
+        for (int k = 0; k < 500 && result.ipv6.us * result.ipv4.us == 0; k++)
+            link_rig_turn(&r->rig, 10);
+        assert_int_equal(result.ipv6.len, rows[i].aaaa[0] != '\0');
+        assert_int_equal(result.ipv4.len, rows[i].a[0] != '\0');
+        assert_string_equal(result.ipv6.addresses[0], rows[i].aaaa);
+        assert_string_equal(result.ipv4.addresses[0], rows[i].a);
+        assert_int_equal(result.ipv6.why[0] == '\0', rows[i].aaaa[0] != '\0');
+        assert_int_equal(result.ipv4.why[0] == '\0', rows[i].a[0] != '\0');
+    }
+}
+
 static void route_tor_asks_no_resolver(void **state)
 {
     struct relay *r = *state;
     static struct link_server tor;
-    static const char *const names[] = {"four.invalid", "both.invalid", "localhost", "192.0.2.1"};
+    static const char *const names[] = {"four.invalid", "both.invalid", "six.invalid", "192.0.2.1"};
     struct link_server_options o = {.address = "127.0.0.1", .socks = true};
     assert_true(link_server_start(&tor, &r->rig.loop, &o));
     (void)snprintf(r->rig.ports.any, SOCKS_ADDRESS_SIZE, "127.0.0.1:%d", tor.port);
@@ -209,6 +238,7 @@ int main(void)
         TEST(a_name_with_both_goes_by_the_family_asked_for),
         TEST(a_name_that_does_not_exist_is_told_for_each_family),
         TEST(a_resolver_that_hangs_holds_nobody_up),
+        TEST(addresses_are_told_for_the_log),
         TEST(route_tor_asks_no_resolver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

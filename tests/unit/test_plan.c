@@ -58,9 +58,18 @@ static const struct {
     {IPV4, ROUTE_TOR, MODE_AUTO, &any, "ipv4=any"},
     {IPV4, ROUTE_TOR, MODE_AUTO, &six, "!its family"},
     {ONION, ROUTE_TOR, MODE_AUTO, &three, "onion=any"},
-    {ONION, ROUTE_TOR, MODE_IPV6, &any, "onion=any"}, /* has neither, so no mode forbids it */
-    {ONION, ROUTE_TOR, MODE_AUTO, &two, "onion=four"},
-    {ONION, ROUTE_TOR, MODE_AUTO, &six, "onion=six"},
+    {ONION, ROUTE_TOR, MODE_IPV6, &any, "onion=any"},     /* has neither, so no mode forbids it */
+    {ONION, ROUTE_TOR, MODE_AUTO, &two, "!port \"any\""}, /* never one for a family */
+    {ONION, ROUTE_TOR, MODE_AUTO, &six, "!port \"any\""},
+
+    {"ws://127.0.0.1", ROUTE_TOR, MODE_AUTO, &three, "!route: direct"},
+    {"ws://[fd12::1]", ROUTE_TOR, MODE_AUTO, &three, "!route: direct"},
+    {"ws://10.1.2.3", ROUTE_TOR, MODE_AUTO, &any, "!route: direct"},
+    {"ws://localhost", ROUTE_TOR, MODE_AUTO, &three, "!route: direct"},
+    {"ws://relay.localhost", ROUTE_TOR, MODE_IPV4, &three, "!route: direct"},
+    {"ws://nas.local", ROUTE_TOR, MODE_AUTO, &three, "!route: direct"},
+    {"ws://nas.local", ROUTE_DIRECT, MODE_AUTO, NULL, "ipv6=direct ipv4=direct"},
+    {"ws://127.0.0.1", ROUTE_DIRECT, MODE_AUTO, NULL, "ipv4=direct"},
 };
 
 static void add_lane(char *out, size_t size, const struct plan *p, enum family lane)
@@ -113,11 +122,36 @@ static void route_tor_never_plans_a_direct_lane(void **state)
     }
 }
 
+/* A relay's user is the same wherever it is asked for and after any restart, another relay's is
+ * another, and neither shows the relay. */
+static void the_socks_user_is_the_relay_s_and_stable(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {NAME,
+                                       "WSS://R.Example:443/",
+                                       "wss://r.example/inbox",
+                                       "ws://r.example",
+                                       "wss://r.example:444",
+                                       "wss://s.example"};
+    char users[COUNT_OF(urls)][SOCKS_USER_SIZE];
+    for (size_t i = 0; i < COUNT_OF(urls); i++) {
+        struct relay_url u;
+        assert_int_equal(relay_url_parse(urls[i], &u, NULL), ERR_NONE);
+        plan_socks_user(&u, users[i]);
+        assert_null(strstr(users[i], "example"));
+        assert_in_range(strlen(users[i]), 16, 255);
+        for (size_t k = 0; k < i; k++)
+            assert_int_equal(strcmp(users[i], users[k]) == 0, i == 1 && k == 0);
+    }
+    assert_string_equal(users[0], "volley-29e1008603b1db64177ae1bf");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_request_gets_its_families_and_ports),
         cmocka_unit_test(route_tor_never_plans_a_direct_lane),
+        cmocka_unit_test(the_socks_user_is_the_relay_s_and_stable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,8 @@ static const struct {
     {"ws://[fe80::1]", "ws://[fe80::1]", "fe80::1", 80, "/", LITERAL | LOCAL},
     {"ws://[fec0::1]", "ws://[fec0::1]", "fec0::1", 80, "/", LITERAL},
     {"ws://relay.localhost:81", "ws://relay.localhost:81", "relay.localhost", 81, "/", LOCAL},
+    {"ws://nas.LOCAL", "ws://nas.local", "nas.local", 80, "/", LOCAL},
+    {"ws://nolocal", "ws://nolocal", "nolocal", 80, "/", 0},
     {"ws://notlocalhost", "ws://notlocalhost", "notlocalhost", 80, "/", 0},
     {"ws://localhost.example", "ws://localhost.example", "localhost.example", 80, "/", 0},
     /* onion services */

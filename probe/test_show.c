@@ -165,18 +165,6 @@ static cJSON *ms_or_null(uint64_t us)
     return us == 0 ? cJSON_CreateNull() : cJSON_CreateNumber((double)us / 1000.0);
 }
 
-static cJSON *number_or_null(bool known, double n)
-{
-    return known ? cJSON_CreateNumber(n) : cJSON_CreateNull();
-}
-
-static cJSON *text_or_null(const char *text)
-{
-    char clean[512];
-    return text[0] == '\0' ? cJSON_CreateNull()
-                           : cJSON_CreateString(clean_text(text, clean, sizeof clean));
-}
-
 static cJSON *family_or_null(enum family f)
 {
     return f == FAMILY_NONE ? cJSON_CreateNull() : cJSON_CreateString(family_name(f));

@@ -106,7 +106,8 @@ enum err publisher_reload(struct publisher *p, const struct publisher_options *o
 {
     struct settings *s;
     struct publisher_options next = *o;
-    next.socks = p->now->o.socks;
+    if (p->now->o.socks != NULL)
+        next.socks = p->now->o.socks; /* a change of ports needs a restart */
     next.ca_file = p->now->o.ca_file;
     next.cache_max = p->now->o.cache_max;
     enum err e = settings_new(&next, &s, why);

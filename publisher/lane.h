@@ -96,6 +96,9 @@ uint32_t lane_head_start_ms(const struct lane *l, enum route route, uint64_t now
  */
 uint32_t lane_grace_ms(const struct lane *l, enum route route);
 
+/* What kept it from connecting may have gone (tor works again): its wait is cut short to the first
+ * one of a series, but not below what the relay itself asked for. */
+void lane_retry(struct lane *l, uint64_t now_ms);
 enum link_end { LINK_LOST, LINK_CLOSED_BY_US };
 void lane_link_lost(struct lane *l, enum link_end end, const char *text, uint64_t now_ms);
 

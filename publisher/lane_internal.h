@@ -104,6 +104,7 @@ struct lane {
     uint64_t active_ms;        /* last sent or answered */
     uint64_t delivered_ms;     /* last OK that counted; 0: none since the grant */
     uint64_t retry_at_ms;      /* connects no earlier */
+    uint64_t retry_after_ms;   /* the relay asked to stay away until then */
     uint32_t failures;         /* in a row; decays with OKs */
     uint32_t answers;          /* on this link */
     uint64_t sent_no,

@@ -19,6 +19,7 @@ void link_failed(struct lane *l, uint64_t at_least_ms, uint64_t now_ms)
     uint64_t wait_ms = lane_backoff(l, l->failures);
     if (at_least_ms > l->limits.backoff_max_ms)
         at_least_ms = l->limits.backoff_max_ms;
+    l->retry_after_ms = now_ms + at_least_ms;
     l->retry_at_ms = now_ms + (wait_ms > at_least_ms ? wait_ms : at_least_ms);
 }
 
@@ -47,6 +48,18 @@ void lane_connect_failed(struct lane *l, uint64_t retry_after_ms, const char *te
     l->since_ms = now_ms;
     link_says(l, text);
     link_failed(l, retry_after_ms, now_ms);
+}
+
+void lane_retry(struct lane *l, uint64_t now_ms)
+{
+    if (l->link != LINK_DOWN || l->retry_at_ms <= now_ms)
+        return;
+    l->failures = 0;
+    uint64_t at_ms = now_ms + lane_backoff(l, 1);
+    if (at_ms < l->retry_after_ms)
+        at_ms = l->retry_after_ms;
+    if (at_ms < l->retry_at_ms)
+        l->retry_at_ms = at_ms;
 }
 
 /* No answer will come over this link any more. */

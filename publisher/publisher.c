@@ -119,6 +119,11 @@ enum err publisher_reload(struct publisher *p, const struct publisher_options *o
     return ERR_NONE;
 }
 
+void publisher_tor_ready(struct publisher *p)
+{
+    worker_tor_ready(p->worker);
+}
+
 static void on_dialer_freed(void *arg)
 {
     struct publisher *p = arg;

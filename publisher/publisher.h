@@ -42,6 +42,8 @@ MUST_USE enum err publisher_new(uv_loop_t *loop, struct queue *q, const struct p
  * publisher_new's; then nothing has changed. */
 MUST_USE enum err publisher_reload(struct publisher *p, const struct publisher_options *o,
                                    struct problem *why);
+/* Tor works (again): lanes that go by it need not wait out their backoff. */
+void publisher_tor_ready(struct publisher *p);
 /* Stops leasing, settles what is in flight within ok_timeout, commits, gives its lanes back, frees;
  * `fn` last. When the queue is out of reach it is given up a few seconds later. */
 void publisher_drain(struct publisher *p, void (*fn)(void *arg), void *arg);

@@ -62,6 +62,17 @@ void worker_drop(struct holding *h)
     free(h);
 }
 
+void worker_tor_ready(struct worker *w)
+{
+    uint64_t now_ms = clock_boot_ms();
+    for (struct holding *h = w->holdings; h != NULL; h = h->hh.next) {
+        if (lane_definition(h->lane)->route != ROUTE_TOR)
+            continue;
+        lane_retry(h->lane, now_ms);
+        worker_wake(h);
+    }
+}
+
 /* ---- a turn ---- */
 
 /* One want. False when that is all for now. */

@@ -123,6 +123,8 @@ void worker_check_left(struct worker *w);
 void worker_finish(struct worker *w);
 /* A call under way is not ours any more: its answer goes nowhere. */
 void worker_let_go(struct worker_call **call);
+/* See publisher_tor_ready. */
+void worker_tor_ready(struct worker *w);
 /* The queue's wall clock. */
 int64_t worker_wall_ms(const struct worker *w, uint64_t now_ms);
 /* The same, to judge events by their own times: for an hour after that clock jumped, the earlier of

@@ -215,6 +215,7 @@ struct publisher_service {
     struct publisher *publisher;
     struct control *control; /* NULL: none configured */
     struct tor_said said;
+    bool tor_ready;
 };
 
 static void publisher_no_control(void *arg)
@@ -226,6 +227,7 @@ static void publisher_no_control(void *arg)
 static void publisher_gone(void *arg)
 {
     struct publisher_service *s = arg;
+    s->publisher = NULL;
     if (s->control != NULL)
         control_free(s->control, publisher_no_control, s);
     else
@@ -241,8 +243,12 @@ static void publisher_stop(void *arg)
 static void publisher_on_tor(void *arg, const struct control_status *status)
 {
     struct publisher_service *s = arg;
+    bool ready = status->state == CONTROL_READY;
     if (!s->child || !s->said.managed) /* up says the same of the tor it runs */
         tor_say_status(&s->said, status);
+    if (ready && !s->tor_ready && s->publisher != NULL)
+        publisher_tor_ready(s->publisher);
+    s->tor_ready = ready;
 }
 
 #define FEED_CACHE_MAX (8u * 1024u * 1024u)

@@ -310,6 +310,8 @@ static bool word_want(struct script *s, const char *w, const struct args *a)
         do_refuse(s, a);
     } else if (strcmp(w, "wait") == 0) {
         do_wait(s, a);
+    } else if (strcmp(w, "retry") == 0) {
+        lane_retry(s->lane, s->now_ms);
     } else if (strcmp(w, "quiet") == 0) {
         want_of(s, WANT_NOTHING, 0);
     } else if (strcmp(w, "peek") == 0) {

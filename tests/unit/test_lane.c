@@ -110,6 +110,10 @@ static const struct rule {
      "head:1 peek:1 refuse state:4 wait:500-1000 refuse wait:500-2000 refuse wait:500-4000 connect "
      "send:1 ok:1 commit ex:-"},
     {"Retry-After is obeyed", "head:1 peek:1 refuse:5000 wait:5000-5000 connect"},
+    {"when tor is back the wait is cut short",
+     "head:1 peek:1 refuse wait refuse wait refuse wait refuse "
+     "wait refuse wait refuse retry wait:0-1000 connect"},
+    {"but not below Retry-After", "head:1 peek:1 refuse:5000 retry wait:5000-5000 connect"},
     {"Retry-After is bounded by backoff_max", "head:1 peek:1 refuse:999999 wait:60000-60000"},
     {"what was in flight goes again when the link is back, oldest first",
      OPEN(9) "send:1-8 ok:3 lost peek:1 wait:500-1000 connect send:1-2 send:4-8 send:9"},

@@ -70,6 +70,8 @@ static void hang_up(struct practice_client *c)
     c->closing = 2;
     DL_DELETE(c->relay->clients, c);
     c->relay->open--;
+    if (c->ws != NULL)
+        c->relay->links--;
     shutdown(c->fd, SHUT_RDWR);
     uv_close((uv_handle_t *)&c->poll, on_handle_closed);
     uv_close((uv_handle_t *)&c->timer, on_handle_closed);
@@ -318,6 +320,8 @@ static void upgrade(struct practice_client *c, const char *key, size_t head_len)
         return;
     }
     c->ws = websocket_new(WEBSOCKET_SERVER, &io, &limits);
+    if (++c->relay->links > c->relay->links_max)
+        c->relay->links_max = c->relay->links;
     if (websocket_preload(c->ws, c->request.data + head_len, c->request.len - head_len) != ERR_NONE)
         die("cannot keep what came with the handshake");
     buf_fini(&c->request);

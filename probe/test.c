@@ -385,7 +385,7 @@ static const struct option_row options[] = {
 const struct command command_test = {
     .name = "test",
     .arguments = "[R…]",
-    .summary = "connects to relays once, by each address family, and shows what happened",
+    .summary = "tries each relay over each address family, and shows what happened",
     .details =
         "R is a relay's URL or its configured name; without any, all that are configured. Each is "
         "reached over its own route. Times are in milliseconds: name (direct only), connection "

@@ -8,6 +8,8 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from harness import SEED, Scenario, figure, main, wait_for
 
+MEASURES = True  # times: run alone
+
 GOOD = ["good1:v4", "good2:v6", "good3:dual", "good4:v4"]
 RATE, COUNT, PAIRS = 200, 1200, 5
 DOWN_SECONDS = 20

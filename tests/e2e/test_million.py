@@ -13,6 +13,8 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 from harness import SEED, Scenario, clean_env, figure, main, wait_for
 
+MEASURES = True  # times: run alone
+
 EVENTS = int(os.environ.pop("VOLLEY_EVENTS", "100000"))
 FAILED = 10000
 BATCH = 45000

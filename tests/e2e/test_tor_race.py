@@ -7,6 +7,8 @@ import time
 sys.path.insert(0, os.path.dirname(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tor"))
 from harness import figure, main, wait_for
+
+MEASURES = True  # times: run alone
 from tornet import SlowProxy, TorScenario
 
 HEAD_START_MS = 300

@@ -18,6 +18,8 @@ CLASSES = [c for _, c in REFUSALS]
 
 
 class Operate(Scenario):
+    SENT_MAX = 1  # so often an event that is delivered may have been sent, the queue having been killed once
+
     def said(self, v, *args, status=0, stdin=""):
         """What a command prints; its exit status must be as told."""
         r = subprocess.run([v.program, args[0], "-c", v.config] + list(args[1:]), input=stdin, capture_output=True, text=True, timeout=60, env=clean_env())
@@ -198,7 +200,7 @@ class Operate(Scenario):
 
     def check_receipts(self, relays, v, told, purged, again):
         took = collections.Counter(json.loads(e)["id"] for e in relays.accepted("no"))
-        self.assertEqual(max(took.values()), 1, "nothing was sent twice")
+        self.assertLessEqual(max(took.values()), self.SENT_MAX, "nothing was sent twice")
         receipts = self.receipts(v, list(told))
         for i, e in told.items():
             no, yes = receipts[i][relays.urls["no"]], receipts[i][relays.urls["yes"]]

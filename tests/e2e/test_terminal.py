@@ -111,6 +111,7 @@ class Terminals(Scenario):
         yield ("relays",), "list 1 in force since "
         yield ("relays", "apply"), "added 0, changed 0, retired 0, unchanged 4; list 1 is in force"
         yield ("send", path), "accepted 0, duplicate 130"
+        yield ("test", "--route", "direct", relays.urls["no"]), "would"
         yield ("check",), "^ok +configuration: "
 
     def test_every_command_fits_80_columns_and_has_colours_only_where_they_are_wanted(self):
@@ -137,7 +138,7 @@ class Terminals(Scenario):
         text = subprocess.run([v.program, "--help"], capture_output=True, text=True).stdout
         every = set(re.findall(r"^  ([a-z]+) +\S", text, re.M)) - SERVICES
         self.assertEqual(every - seen - PROSE, set(), "commands that were not shown")
-        self.assertEqual(coloured, {"depth", "failed", "relays", "replay"}, "colours on a terminal")
+        self.assertEqual(coloured, {"depth", "failed", "relays", "replay", "test"}, "colours on a terminal")
         for args in (("depth",), ("failed", "--class", "expired", "--limit", "5"), ("relays",), ("replay", "--jobs")):
             command = [v.program, args[0], "-c", v.config] + list(args[1:])
             for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):

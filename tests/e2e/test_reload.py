@@ -157,7 +157,7 @@ class Reload(Scenario):
         self.assertTrue(said[0].startswith("[WARN]"), said[0])
         wait_for("it to work all the same", lambda: len({l["publisher"] for l in self.lanes(v).values()}) == 2, 10)
         p.kill(signal.SIGHUP)  # its file is as it was: nobody means anything by it
-        wait_for("its second reading", lambda: p.log().count("volley relays apply") == 2, 10)
+        wait_for(lambda: "its second reading\n" + p.log(), lambda: p.log().count("volley relays apply") == 2, 10)
         self.assertEqual(len(self.lanes(v)), 2)
         v.post(20, "--seed", SEED % 1000)
         v.wait_drained()

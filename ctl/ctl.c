@@ -26,7 +26,11 @@ void ask_done(struct ask *a, enum err e, int status)
             a->inv, 1,
             "the queue at %s does not answer; is 'volley up' (or 'volley queue') running?",
             a->inv->config.queue.url);
-    else if (e != ERR_NONE && status == 0)
+    else if (e == ERR_NO_SPACE)
+        a->status = command_fail(a->inv, 1,
+                                 "the disk of the queue is full: sending again and forgetting need "
+                                 "room on it, too");
+    else if (e != ERR_NONE)
         a->status = command_fail(a->inv, 1, "the queue said: %s", err_name(e));
     a->queue->ops->close(a->queue, on_closed, a);
 }

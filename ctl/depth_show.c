@@ -27,6 +27,21 @@ struct depth_total depth_sum(const struct queue_depth *d, const struct relay_cho
     return sum;
 }
 
+/* The publisher's word is up to two seconds old, the queue's is not: who was just held is held, who
+ * was just released is idle, and since when the publisher has yet to say. */
+static const char *state_of(const struct lane_status *l, int64_t *since_ms)
+{
+    bool told_held = l->live.state == LANE_HELD;
+    *since_ms = l->held == told_held ? l->live.since_ms : 0;
+    return lane_state_name(l->held ? LANE_HELD : told_held ? LANE_IDLE : l->live.state);
+}
+
+/* Of what is not settled; an old word may tell of more. */
+static uint64_t in_flight_of(const struct lane_status *l)
+{
+    return l->live.in_flight < l->depth ? l->live.in_flight : l->depth;
+}
+
 /* ---- JSON ---- */
 
 static void add_verdict(cJSON *o, const struct lane_status *l, int64_t now_ms)
@@ -60,11 +75,13 @@ static void add_paths(cJSON *o, const struct lane_status *l)
 
 static void lane_json(const struct lane_status *l, int64_t now_ms, FILE *out)
 {
+    int64_t since_ms;
+    const char *state = state_of(l, &since_ms);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "relay", l->definition.url);
     cJSON_AddItemToObject(o, "name", text_or_null(l->definition.name));
     cJSON_AddNumberToObject(o, "depth", (double)l->depth);
-    cJSON_AddNumberToObject(o, "in_flight", l->live.in_flight);
+    cJSON_AddNumberToObject(o, "in_flight", (double)in_flight_of(l));
     cJSON_AddNumberToObject(o, "retrying", (double)l->retrying);
     cJSON_AddNumberToObject(o, "asked", (double)l->asked);
     cJSON_AddNumberToObject(o, "delivered", (double)l->delivered);
@@ -76,8 +93,8 @@ static void lane_json(const struct lane_status *l, int64_t now_ms, FILE *out)
     int64_t drain_ms = verdict_drain_ms(l);
     cJSON_AddItemToObject(o, "drain_seconds",
                           number_or_null(drain_ms >= 0, (double)(drain_ms / 1000)));
-    cJSON_AddStringToObject(o, "state", l->held ? "held" : lane_state_name(l->live.state));
-    cJSON_AddItemToObject(o, "since", time_or_null(l->live.since_ms));
+    cJSON_AddStringToObject(o, "state", state);
+    cJSON_AddItemToObject(o, "since", time_or_null(since_ms));
     cJSON_AddItemToObject(o, "retry_at", time_or_null(l->live.retry_at_ms));
     enum family f = l->live.family != FAMILY_NONE ? l->live.family : l->learned.family;
     cJSON_AddItemToObject(
@@ -176,9 +193,10 @@ static void fill(struct cells *cells, const struct lane_status *l, enum verdict 
     char text[16];
     enum family f = l->live.family != FAMILY_NONE ? l->live.family : l->learned.family;
     int64_t age_ms = l->oldest_ms == 0 ? -1 : now_ms > l->oldest_ms ? now_ms - l->oldest_ms : 0;
+    int64_t state_since_ms;
     put(cells, C_RELAY, relay_label(&l->definition));
     put(cells, C_DEPTH, short_count(l->depth, text));
-    put(cells, C_FLIGHT, short_count(l->live.in_flight, text));
+    put(cells, C_FLIGHT, short_count(in_flight_of(l), text));
     put(cells, C_RETRY, short_count(l->retrying, text));
     put(cells, C_ASKED, short_count(l->asked, text));
     put(cells, C_FAILED, short_count(l->failed, text));
@@ -189,8 +207,8 @@ static void fill(struct cells *cells, const struct lane_status *l, enum verdict 
         put(cells, C_VERDICT, verdict_name(verdict));
     else
         put_since(cells, C_VERDICT, verdict_name(verdict), since_ms, now_ms);
-    put_since(cells, C_STATE, l->held ? "held" : lane_state_name(l->live.state), l->live.since_ms,
-              now_ms);
+    const char *state = state_of(l, &state_since_ms);
+    put_since(cells, C_STATE, state, state_since_ms, now_ms);
     put(cells, C_FAMILY, f != FAMILY_NONE ? family_name(f) : "-");
     put(cells, C_PUBLISHER, l->publisher[0] != '\0' ? l->publisher : "-");
 }

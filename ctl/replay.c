@@ -269,7 +269,8 @@ static int about_jobs(struct replay *r, const struct invocation *inv)
 static int read_rate(struct replay *r, const struct invocation *inv)
 {
     const char *rate = invocation_option(inv, "--rate");
-    if (rate != NULL && value_rate(rate, &r->rows.call.rate_per_1000s) != ERR_NONE)
+    uint32_t *per_1000s = &r->rows.call.rate_per_1000s;
+    if (rate != NULL && (value_rate(rate, per_1000s) != ERR_NONE || *per_1000s == 0))
         return command_fail(inv, EXIT_USAGE, "--rate=%s: expected a rate such as 5/s or 100/m",
                             rate);
     return 0;
@@ -316,7 +317,7 @@ const struct command command_replay = {
         "DELIVERED, FAILED again, were DROPPED (skipped, expired, cancelled).",
     .examples =
         "  volley replay --relay damus --dry-run\n  volley replay --relay damus --rate 5/s\n"
-        "  volley failed --class mute --json | jq -r .id | volley replay --id -\n"
+        "  volley failed --json --limit 0 | jq -r .id | volley replay --id -\n"
         "  volley replay --all --wait\n  volley replay --jobs\n"
         "  volley replay --cancel 3",
     .options = options,

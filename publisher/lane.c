@@ -57,7 +57,7 @@ struct lane *lane_new(const struct lane_grant *g, const struct lane_limits *limi
     l->definition_version = g->definition_version;
     l->held = g->held;
     l->learned = g->learned;
-    l->since_ms = now_ms;
+    l->since_ms = l->held_ms = now_ms;
     window_init(l, &g->learned, g->stalls);
     take_exceptions(l, g, now_ms);
     poison_take_over(l, g);
@@ -290,7 +290,7 @@ void lane_live_state(const struct lane *l, uint64_t now_ms, struct lane_live *ou
         out->state = LANE_BACKOFF;
     else if (l->link != LINK_DOWN)
         out->state = l->link == LINK_UP ? LANE_OPEN : LANE_CONNECTING;
-    out->since_ms = (int64_t)l->since_ms + l->wall_offset_ms;
+    out->since_ms = (int64_t)(l->held ? l->held_ms : l->since_ms) + l->wall_offset_ms;
     out->family = l->link == LINK_UP ? l->family : FAMILY_NONE;
     if (out->state == LANE_BACKOFF)
         out->retry_at_ms = (int64_t)retry_ms + l->wall_offset_ms;

@@ -275,7 +275,7 @@ void lane_kept(struct lane *l, const struct lane_kept *k, uint64_t now_ms)
         l->dirty = true;
     }
     if (l->held != k->held)
-        l->since_ms = now_ms;
+        l->since_ms = l->held_ms = now_ms;
     l->held = k->held;
     l->give_back = k->give_back;
     lane_take_requests(l, k->requests, k->requests_len);

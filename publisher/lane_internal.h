@@ -101,6 +101,7 @@ struct lane {
     enum auth_state auth;
     uint64_t auth_ms, auth_no; /* when AUTH was sent; sent_no when it went through */
     uint64_t since_ms;         /* of the state that people see */
+    uint64_t held_ms;          /* of held: it lasts, whatever becomes of the link */
     uint64_t active_ms;        /* last sent or answered */
     uint64_t delivered_ms;     /* last OK that counted; 0: none since the grant */
     uint64_t retry_at_ms;      /* connects no earlier */

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,10 +76,12 @@ static void do_replay(struct broker *b, const struct failed_call *c, struct wire
         wire_copy(a, r->failed.groups, r->failed.groups_len, sizeof *r->failed.groups);
     uint64_t job = r->failed.job;
     bool repeated = c->job == 0 && job <= last; /* its first page again: it was told then */
+    char rate[24] = "any";
+    if (c->rate_per_1000s != 0)
+        (void)snprintf(rate, sizeof rate, "%g/s", c->rate_per_1000s / 1000.0);
     if (!started && !repeated && has_started(b, job, &total))
         LOG(LOG_INFO, "replay job made", LOG_S("by", c->by), LOG_I("job", job),
-            LOG_S("filter", c->text), LOG_I("deliveries", total),
-            LOG_I("rate_per_1000s", c->rate_per_1000s));
+            LOG_S("filter", c->text), LOG_I("deliveries", total), LOG_S("rate", rate));
 }
 
 static void do_purge(struct broker *b, const struct failed_call *c, struct wire_reply *r)

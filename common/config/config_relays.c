@@ -176,8 +176,6 @@ static enum err set_field(const struct relay_entry *e, const char *name, struct 
 {
     uint64_t n = 0;
     enum err err = ERR_NONE;
-    if (strcmp(name, "name") == 0)
-        return copy_text(e->name, d->name, sizeof d->name);
     if (strcmp(name, "route") == 0)
         return parse_route(e->route, &d->route);
     if (strcmp(name, "family") == 0)
@@ -243,7 +241,11 @@ static enum err make_one(const struct config *c, struct relay_entry *e, struct d
     if (relay_url_parse(e->url, &url, &why) != ERR_NONE)
         return problem_set(p, ERR_INVALID, "%s: relay '%.120s': %s", where, e->url, why.text);
     memcpy(d->url, url.text, sizeof d->url);
-    for (size_t f = 1; f < COUNT_OF(fields); f++)
+    if (e->name != NULL && copy_text(e->name, d->name, sizeof d->name) != ERR_NONE)
+        return problem_set(p, ERR_INVALID,
+                           "%s: relay %s: '%.80s' is no name: at most %zu bytes, no white space",
+                           where, d->url, e->name, sizeof d->name - 1);
+    for (size_t f = 2; f < COUNT_OF(fields); f++) /* url and name are done */
         if (*field_at(e, f) != NULL && set_field(e, fields[f].name, d) != ERR_NONE)
             return problem_set(p, ERR_INVALID, "%s: relay %s: '%.60s' is no %s", where, d->url,
                                *field_at(e, f), fields[f].name);
@@ -252,13 +254,29 @@ static enum err make_one(const struct config *c, struct relay_entry *e, struct d
 
 struct seen {
     size_t at;
-    UT_hash_handle hh;
+    UT_hash_handle hh, by_name;
 };
+
+/* A name that two relays have is no name: commands could not tell them apart. */
+static enum err check_name(struct seen **names, struct seen *s, const struct definition *defs,
+                           const char *where, struct problem *p)
+{
+    struct seen *other;
+    const struct definition *d = &defs[s->at];
+    if (d->name[0] == '\0')
+        return ERR_NONE;
+    HASH_FIND(by_name, *names, d->name, strlen(d->name), other);
+    if (other != NULL)
+        return problem_set(p, ERR_INVALID, "%s: relay %s: the name '%s' is %s's already", where,
+                           d->url, d->name, defs[other->at].url);
+    HASH_ADD_KEYPTR(by_name, *names, d->name, strlen(d->name), s);
+    return ERR_NONE;
+}
 
 enum err config_make_relays(struct config *c, const struct relay_entries *e, struct problem *p)
 {
     struct definition *defs = mem_zero(e->len, sizeof *defs);
-    struct seen *all = mem_zero(e->len, sizeof *all), *table = NULL, *found;
+    struct seen *all = mem_zero(e->len, sizeof *all), *table = NULL, *names = NULL, *found;
     char where[WHERE_SIZE];
     size_t len = 0;
     enum err err = ERR_NONE;
@@ -282,8 +300,12 @@ enum err config_make_relays(struct config *c, const struct relay_entries *e, str
         }
         all[len].at = len;
         HASH_ADD_KEYPTR(hh, table, d->url, strlen(d->url), &all[len]);
+        err = check_name(&names, &all[len], defs, entry_where(&e->list[i], where), p);
+        if (err != ERR_NONE)
+            break;
         len++;
     }
+    HASH_CLEAR(by_name, names);
     HASH_CLEAR(hh, table);
     free(all);
     if (err != ERR_NONE) {

@@ -178,6 +178,7 @@ class Ctl(Scenario):
             (2, "which? Give a filter", ("replay", "--rate", "5/s")),
             (2, "either a filter or --all", ("replay", "--all", "--kind", "1")),
             (2, "--rate=5: expected a rate", ("replay", "--all", "--rate", "5")),
+            (2, "--rate=0/s: expected a rate", ("replay", "--all", "--rate", "0/s")),
             (2, "only --json goes with --jobs", ("replay", "--jobs", "--all")),
             (2, "only --json goes with --cancel", ("replay", "--cancel", "1", "--kind", "1")),
             (2, "--cancel=x: expected a job's number", ("replay", "--cancel", "x")),

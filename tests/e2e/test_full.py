@@ -86,6 +86,10 @@ class Full(Scenario):
         ok, why = Client(self.v.ingest_port).post(sign((7, NOW, 1, [], "too much"))[0])
         self.assertFalse(ok)
         self.assertRegex(why, "^error: the disk is full")
+        for command in (("replay", "--all"), ("purge", "--all", "--yes")):
+            r = self.v.run(*command)
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertRegex(r.stderr, "^volley %s: the disk of the queue is full: [^\n]*\n$" % command[0])
         refused = self.post(300, "refused")  # tries again as long as it is told error:
         self.assertEqual(self.depth_of(self.b), 300)
         self.relays.set("b", "ok")

@@ -14,7 +14,8 @@
  *          exceptions POS/ATTEMPTS with s for suspect, w for waiting until a time; of rows
  *          POS=CLASS/ATTEMPTS
  *   also:  window:N rate:N (in force) state:NAME admitted:N new:N (not admitted) lowest:N
- *          arrived:MS (when the last one was delivered, since the start; - never)
+ *          arrived:MS (when the last one was delivered, since the start; - never) since:MS (of the
+ *          state, since the start)
  *          limits:WINDOW:BACKOFF (other limits from now on) */
 #ifndef VOLLEY_TESTS_LANE_SCRIPT_H
 #define VOLLEY_TESTS_LANE_SCRIPT_H
@@ -254,6 +255,8 @@ static bool word_check(struct script *s, const char *w, const struct args *a)
         expect(s, live.state == (enum lane_state)a->a, "state", live.state);
     else if (strcmp(w, "flying") == 0)
         expect(s, live.in_flight == a->a, "in flight", live.in_flight);
+    else if (strcmp(w, "since") == 0)
+        expect(s, live.since_ms == SCRIPT_WALL + (int64_t)a->a, "since", (uint64_t)live.since_ms);
     else if (strcmp(w, "arrived") == 0)
         expect(s, live.delivered_ms == (a->has_a ? SCRIPT_WALL + (int64_t)a->a : 0), "arrived",
                (uint64_t)(live.delivered_ms - SCRIPT_WALL));

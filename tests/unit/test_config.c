@@ -132,6 +132,29 @@ static void the_same_relay_twice_is_merged_with_a_warning(void **state)
     assert_non_null(strstr(p.text, "given twice, with different settings"));
 }
 
+static void a_name_belongs_to_one_relay(void **state)
+{
+    (void)state;
+    struct config c;
+    struct problem p;
+    assert_int_equal(load("publisher:\n  relays:\n    - {url: a.example, name: one}\n"
+                          "    - {url: b.example, name: one}\n",
+                          NULL, NULL, 0, &c, &p),
+                     ERR_INVALID);
+    assert_non_null(
+        strstr(p.text, ":4: relay wss://b.example: the name 'one' is wss://a.example's already"));
+    assert_int_equal(load("publisher: {relays: [{url: a.example, name: one}, "
+                          "{url: wss://A.EXAMPLE/, name: one}, b.example, c.example]}\n",
+                          NULL, NULL, 0, &c, &p),
+                     ERR_NONE);
+    assert_int_equal(c.publisher.relays.len, 3);
+    config_free(&c);
+    assert_int_equal(
+        load("publisher: {relays: [{url: a.example, name: two words}]}\n", NULL, NULL, 0, &c, &p),
+        ERR_INVALID);
+    assert_non_null(strstr(p.text, "'two words' is no name: at most 63 bytes, no white space"));
+}
+
 static void a_list_from_the_environment_replaces_the_files(void **state)
 {
     (void)state;
@@ -381,6 +404,7 @@ int main(void)
                                         remove_file),
         cmocka_unit_test_setup_teardown(the_same_relay_twice_is_merged_with_a_warning, make_file,
                                         remove_file),
+        cmocka_unit_test_setup_teardown(a_name_belongs_to_one_relay, make_file, remove_file),
         cmocka_unit_test_setup_teardown(a_list_from_the_environment_replaces_the_files, make_file,
                                         remove_file),
         cmocka_unit_test_setup_teardown(a_list_of_hosts_in_json_is_added_to_the_others, make_file,

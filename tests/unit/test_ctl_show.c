@@ -305,6 +305,50 @@ static void the_worst_come_first_when_not_all_fit(void **state)
     free(text);
 }
 
+static void what_a_publisher_said_gives_way_to_what_the_queue_knows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        bool held;
+        struct lane_live live;
+        uint64_t depth;
+        const char *line; /* from DEPTH to the state */
+    } rows[] = {
+        {"held a moment ago",
+         true,
+         {.state = LANE_OPEN, .since_ms = NOW - 90 * S},
+         3,
+         "     3      0     0      0      -    0     - held    held "},
+        {"held, as both say",
+         true,
+         {.state = LANE_HELD, .since_ms = NOW - 90 * S},
+         3,
+         "     3      0     0      0      -    0     - held 90s held 90s "},
+        {"released a moment ago",
+         false,
+         {.state = LANE_HELD, .since_ms = NOW - 90 * S},
+         0,
+         "     0      0     0      0      -    0    0s fine    idle "},
+        {"settled since it was said to be in flight",
+         false,
+         {.state = LANE_OPEN, .since_ms = NOW - 90 * S, .in_flight = 8},
+         3,
+         "     3      3     0      0      -    0     - fine    open 90s "},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct lane_status lane = {.definition.url = "wss://one.example",
+                                   .held = rows[i].held,
+                                   .depth = rows[i].depth,
+                                   .live = rows[i].live};
+        const struct queue_depth d = {.now_ms = NOW, .lanes = &lane, .lanes_len = 1};
+        char *text = depth_text(&d, NULL, 0);
+        if (strstr(text, rows[i].line) == NULL)
+            fail_msg("%s:\n%s", rows[i].what, text);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +361,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_cut_then_left_out),
         cmocka_unit_test(colours_and_lines_are_as_asked),
         cmocka_unit_test(the_worst_come_first_when_not_all_fit),
+        cmocka_unit_test(what_a_publisher_said_gives_way_to_what_the_queue_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -260,6 +260,8 @@ static const struct rule {
     {"a commit below the floor is told so", OPEN(9) "send:1-8 ok:1 commit:at:6 flying:2 lowest:7"},
     {"held: nothing is sent, what is in flight settles",
      OPEN(20) "send:1-8 hold ok:1 quiet state:5 ok:2-8 quiet unhold send:9-17 quiet"},
+    {"held since it was held, whatever becomes of the link",
+     OPEN(2) "send:1-2 ok:1-2 +1000 hold +5000 lost state:5 since:1000 +1000 unhold since:7000"},
     {"held from the start: nothing is even looked at", "head:5 quiet state:5",
      .grant = {.held = true}},
     {"a new definition holds for what lies above the next commit's position",

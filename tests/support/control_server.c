@@ -131,6 +131,8 @@ void control_server_start(struct control_server *s, uv_loop_t *loop, const char 
 
 void control_server_stop(struct control_server *s)
 {
+    static const struct control_answer nothing[] = {{NULL, NULL}};
+    s->answers = nothing; /* the caller's list ends with the caller; who stays is hung up on */
     uv_close((uv_handle_t *)&s->listener, NULL);
 }
 

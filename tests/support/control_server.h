@@ -26,7 +26,7 @@ struct control_server {
 
 void control_server_start(struct control_server *s, uv_loop_t *loop, const char *path,
                           const struct control_answer *answers);
-/* Listens no more; clients stay. */
+/* Listens no more; clients stay, and get no more answers. */
 void control_server_stop(struct control_server *s);
 /* To the newest client. */
 void control_server_say(struct control_server *s, const char *text);

@@ -234,6 +234,11 @@ void lane_sent(struct lane *l, uint64_t pos, size_t len, uint64_t now_ms)
         l->neighbours--;
 }
 
+bool lane_is_held(const struct lane *l)
+{
+    return l->held;
+}
+
 void lane_drain(struct lane *l)
 {
     l->draining = true;

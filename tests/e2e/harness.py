@@ -57,8 +57,8 @@ class Process:
 
     def __init__(self, args, log, env=None, cwd=None):
         self.args, self.log_path = args, log
-        self.log_file = open(log, "ab")
-        self.p = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file, env=clean_env(env), cwd=cwd)
+        with open(log, "ab") as out:
+            self.p = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=clean_env(env), cwd=cwd)
 
     def log(self):
         with open(self.log_path, errors="replace") as f:
@@ -83,8 +83,6 @@ class Process:
             self.kill()
             self.wait()
             raise AssertionError("%s did not stop in %d s:\n%s" % (self.args[:2], seconds, self.log()[-3000:]))
-        finally:
-            self.log_file.close()
 
 
 class Practice:
@@ -138,10 +136,10 @@ class Practice:
         return [r[4] for r in self.records(name) if r[3]]
 
     def stop(self):
-        if self.p.poll() is None:
-            self.control.close()
-            self.p.kill()
-            self.p.wait()
+        self.answers.close()
+        self.control.close()
+        self.p.kill()
+        self.p.wait()
         self.p.stdout.close()
 
 
@@ -200,6 +198,18 @@ class Client:
         self.f.close()
         self.s.close()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def post_one(port, event):
+    """OK's boolean and text, over a connection of its own."""
+    with Client(port) as c:
+        return c.post(event)
+
 
 class Volley:
     """A whole pipeline in a folder: configuration, data, `up` or single services."""
@@ -211,7 +221,7 @@ class Volley:
         self.ingest_port = free_port()
         self.config = os.path.join(folder, "volley.yaml")
         self.data = os.path.join(folder, "data")
-        self.services = {}
+        self.services, self.clients = {}, []
         self.env = {}
         self.keys = {
             "ingest.listen": "127.0.0.1:%d" % self.ingest_port,
@@ -301,6 +311,11 @@ class Volley:
             raise AssertionError("receipt: " + r.stderr)
         return {row["relay"]: row for row in map(json.loads, r.stdout.splitlines())}
 
+    def client(self):
+        """A client of ingest that is closed at the latest when the test ends."""
+        self.clients.append(Client(self.ingest_port))
+        return self.clients[-1]
+
     def health(self):
         try:
             with urllib.request.urlopen("http://127.0.0.1:%d/healthz" % self.ingest_port, timeout=5) as r:
@@ -344,6 +359,8 @@ class Volley:
         return text
 
     def kill_all(self):
+        for c in self.clients:
+            c.close()
         for p in self.services.values():
             p.kill()
         for p in self.services.values():

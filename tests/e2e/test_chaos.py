@@ -157,7 +157,6 @@ class Chaos(Scenario):
             self.assertIn(name, self.expected, "%s ended by itself with %s:\n%s" % (name, p.p.returncode, p.log()[-3000:]))
             self.assertIn(p.p.returncode, (-signal.SIGKILL, 0), "%s:\n%s" % (name, p.log()[-3000:]))
             self.expected.discard(name)
-            p.log_file.close()
             self.begin(name)
 
     def watch_links(self):
@@ -279,7 +278,6 @@ class Chaos(Scenario):
         self.check_receipts()
         self.assertEqual(self.v.services["publisher2"].stop(), 0)
         self.v.stop()
-        post.log_file.close()
         # Websockets, not connections: where both families race, both may connect for a moment.
         return max(c["links_max"] for c in self.relays.all_counts().values())
 

@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import ROOT, SEED, Client, Scenario, figure, main, sign, wait_for
+from harness import ROOT, SEED, Scenario, figure, main, post_one, sign, wait_for
 
 SHIM = os.path.join(ROOT, "build/release/shim.so")
 NOW = int(time.time())
@@ -55,13 +55,14 @@ class Durability(Scenario):
 
     def test_no_ok_leaves_before_its_commit_was_durable(self):
         v = self.start()
-        c = Client(v.ingest_port)
+        c = v.client()
         for n, what in enumerate(("data", "meta")):
             self.say("block-" + what)
             c.send('["EVENT",%s]' % self.events(1, n)[0])
             with self.assertRaises(OSError, msg="an OK came while the %s write was not on disk" % what):
                 print("came:", c.receive(1.5))
             self.say("ok")
+            c.f.close()
             c.f = c.s.makefile("rb")
             self.assertEqual(c.receive(10)[2], True)
         v.stop()
@@ -69,7 +70,7 @@ class Durability(Scenario):
     def test_an_io_error_ends_the_broker_and_acknowledges_nothing(self):
         for n, what in enumerate(("data", "meta")):
             v = self.start()
-            c = Client(v.ingest_port)
+            c = v.client()
             self.assertTrue(c.post(self.events(1, 10 * n)[0])[0])
             v.wait_drained()
             self.say("eio-" + what)
@@ -82,7 +83,7 @@ class Durability(Scenario):
             self.say("ok")
             v.start("queue", env=self.shim)
             wait_for("the queue to be back", lambda: v.health() == 200, 20)
-            self.assertTrue(Client(v.ingest_port).post(self.events(1, 10 * n + 2)[0])[0])
+            self.assertTrue(post_one(v.ingest_port, self.events(1, 10 * n + 2)[0])[0])
             v.wait_drained()
             v.stop()
 

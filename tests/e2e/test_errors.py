@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import Client, Scenario, clean_env, main, sign, wait_for
+from harness import Scenario, clean_env, main, sign, wait_for
 
 
 class Errors(Scenario):
@@ -83,7 +83,7 @@ class Errors(Scenario):
         self.assertIn("error    queue:", r.stdout)
         v.start("ingest")
         self.assertEqual(v.health(), 503)
-        c = Client(v.ingest_port)
+        c = v.client()
         ok, text = c.post(sign((7, int(time.time()), 1, [], "hello"))[0])
         self.assertFalse(ok)
         self.assertRegex(text, "^error: ")
@@ -129,7 +129,7 @@ class Errors(Scenario):
         relays = self.practice("a:v4")
         v = self.volley(list(relays.urls.values()))
         v.up()
-        c = Client(v.ingest_port)
+        c = v.client()
         try:
             c.send('["EVENT",{"content":"' + "x" * 3000000 + '"}]')
         except OSError:
@@ -137,7 +137,7 @@ class Errors(Scenario):
         else:
             answer = c.receive()
             self.assertTrue(answer == ("close", 1009) or answer[0] in ("close", "NOTICE", "OK"), answer)
-        c = Client(v.ingest_port)
+        c = v.client()
         self.assertEqual(c.post(sign((7, int(time.time()), 1, [], "still here"))[0]), (True, ""))
         v.stop()
 
@@ -155,7 +155,7 @@ class Nothing(Scenario):
         v = self.volley([])
         v.up()
         wait_for("the advice", lambda: "publisher.relays" in v.services["up"].log(), 10)
-        c = Client(v.ingest_port)
+        c = v.client()
         ok, text = c.post(sign((7, int(time.time()), 1, [], "hello"))[0])
         self.assertFalse(ok)
         self.assertRegex(text, "^error: .*relay")
@@ -166,7 +166,7 @@ class Nothing(Scenario):
         v = self.volley(list(relays.urls.values()))
         v.start("queue")
         v.start("ingest")
-        c = Client(v.ingest_port)
+        c = v.client()
         event = sign((7, int(time.time()), 1, [], "hello"))[0]
         wait_for("a refusal that names the reason", lambda: c.post(event)[1].startswith("error: no relay"), 10)
         self.assertEqual(relays.accepted("a"), [])

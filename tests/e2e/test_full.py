@@ -8,7 +8,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import SEED, Client, Process, Scenario, clean_env, figure, main, sign, wait_for
+from harness import SEED, Process, Scenario, clean_env, figure, main, post_one, sign, wait_for
 
 MIB = 1 << 20
 STARTED_S = 4  # a service of `up` that ends earlier counts as one that can't start
@@ -83,7 +83,7 @@ class Full(Scenario):
         first.wait(60)
         self.v.wait_drained(30, [self.a])
         self.fill(leave=2 * MIB)
-        ok, why = Client(self.v.ingest_port).post(sign((7, NOW, 1, [], "too much"))[0])
+        ok, why = post_one(self.v.ingest_port, sign((7, NOW, 1, [], "too much"))[0])
         self.assertFalse(ok)
         self.assertRegex(why, "^error: the disk is full")
         for command in (("replay", "--all"), ("purge", "--all", "--yes")):
@@ -132,7 +132,7 @@ class Full(Scenario):
         self.check_all_arrived("first", "during")
         self.assertGreater(len(self.accepted("during")), 600)
         late = sign((7, NOW, 1, [], "after it"))[0]
-        wait_for("events to be taken again", lambda: Client(self.v.ingest_port).post(late)[0], 20)
+        wait_for("events to be taken again", lambda: post_one(self.v.ingest_port, late)[0], 20)
         figure("filled to the last byte: %s; the queue was started %d times; %d accepted in all, none lost" % (settled, self.v.services["up"].log().count("queue ready"), len(self.accepted("first", "during"))))
         self.v.stop()
 
@@ -143,7 +143,7 @@ class Full(Scenario):
         self.v.start_all()
         post = self.post(800, "post")  # 1.8 MB; the dead relay needs all of it
         probes = iter(sign(*[(7, NOW, 1, [], "probe %d" % i + 3000 * "x") for i in range(300)]))
-        c = Client(self.v.ingest_port)
+        c = self.v.client()
 
         def refused():
             ok, why = c.post(next(probes))

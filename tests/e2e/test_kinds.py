@@ -5,7 +5,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import Client, Scenario, main, sign, wait_for
+from harness import Scenario, main, sign, wait_for
 
 NOW = int(time.time())
 
@@ -19,7 +19,7 @@ class Kinds(Scenario):
         relays = self.practice("a:v4")
         v = self.volley(list(relays.urls.values()))
         v.up()
-        c = Client(v.ingest_port)
+        c = v.client()
         kinds = [0, 3, 5, 10002, 30023, 20001]
         events = sign(*[(7, NOW, k, [["d", "x"]] if k == 30023 else [["e", "0" * 64]] if k == 5 else [], "hello") for k in kinds])
         for e in events:
@@ -34,7 +34,7 @@ class Kinds(Scenario):
         relays = self.practice("public:v4", "mine:v4")
         v = self.volley([relays.urls["public"], {"url": relays.urls["mine"], "private": "yes"}])
         v.up()
-        c = Client(v.ingest_port)
+        c = v.client()
         private = sign((7, NOW, 4, [["p", "1" * 64]], "x?iv=y"), (7, NOW, 1059, [["p", "1" * 64]], "wrapped"))
         for e in private:
             self.assertEqual(c.post(e), (True, ""))
@@ -50,7 +50,7 @@ class Kinds(Scenario):
         relays = self.practice("public:v4")
         v = self.volley(list(relays.urls.values()))
         v.up()
-        c = Client(v.ingest_port)
+        c = v.client()
         for kind in (4, 1059, 22242):
             ok, text = c.post(sign((7, NOW, kind, [], "secret"))[0])
             self.assertFalse(ok)
@@ -63,7 +63,7 @@ class Kinds(Scenario):
         relays.set("a", "down")
         v = self.volley(list(relays.urls.values()), keys={"publisher.backoff_max": "1s"})
         v.up()
-        c = Client(v.ingest_port)
+        c = v.client()
         old, new, deleted = sign((7, NOW - 10, 0, [], "old"), (7, NOW, 0, [], "new"), (7, NOW, 1, [], "regretted"))
         deletion = sign((7, NOW, 5, [["e", event_id(deleted)]], ""))[0]
         for e in (old, new, deleted, deletion):
@@ -80,7 +80,7 @@ class Kinds(Scenario):
         relays = self.practice("a:v4", "b:v4")
         v = self.volley(list(relays.urls.values()))
         v.up()
-        c = Client(v.ingest_port)
+        c = v.client()
         old = sign((7, NOW - 10, 0, [], "old"))[0]
         self.assertEqual(c.post(old), (True, ""))
         v.wait_drained()
@@ -92,7 +92,7 @@ class Kinds(Scenario):
         v.write_config()
         v.up()
         wait_for("the new filter to hold", lambda: v.health() == 200)
-        c = Client(v.ingest_port)
+        c = v.client()
         newest, note = sign((7, NOW + 1, 0, [], "newest"), (7, NOW + 1, 1, [], "a note"))
         for e in (newest, note):
             self.assertEqual(c.post(e), (True, ""))

@@ -370,7 +370,6 @@ class Ending:
     def stop(self):
         self.process.kill()
         self.process.wait()
-        self.process.log_file.close()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import SEED, Client, Process, Scenario, figure, main, sign, wait_for
+from harness import SEED, Process, Scenario, figure, main, post_one, sign, wait_for
 
 NOW = int(time.time())
 
@@ -78,7 +78,7 @@ class Reload(Scenario):
         self.hup(v, "publisher")
         wait_for("its lane", lambda: url["b"] in self.lanes(v), 5)
         again = sign(*[(7, NOW, 1, [], "again %d" % i) for i in range(20)])
-        c = Client(v.ingest_port)
+        c = v.client()
         for event in again:
             self.assertTrue(c.post(event)[0])
         v.wait_drained(30, rest + [url["b"]])
@@ -87,21 +87,20 @@ class Reload(Scenario):
         self.assertEqual(self.connections(relays, "a"), links, "an unchanged relay was connected to anew")
         figure("a relay added under load gets its first event %.2f s after SIGHUP" % added_s)
         v.stop()
-        load.log_file.close()
 
     def test_up_begins_without_relays_and_takes_them_later(self):
         relays = self.practice("a:v4")
         v = self.volley([])
         v.start("up")
         event = sign((7, NOW, 1, [], "soon"))[0]
-        c = Client(v.ingest_port)
+        c = v.client()
         ok, why = c.post(event)
         self.assertFalse(ok)
         self.assertRegex(why, "no relay")
         self.rewrite(v, relays=[relays.urls["a"]])
         self.hup(v, "up")
         wait_for("the lane\n" + v.logs(), lambda: len(v.depth(check=False)[0]) == 1, 10)
-        wait_for("the event to be taken", lambda: Client(v.ingest_port).post(event)[0], 10)
+        wait_for("the event to be taken", lambda: post_one(v.ingest_port, event)[0], 10)
         v.wait_drained(20)
         self.assertEqual(relays.accepted("a"), [event])
         v.stop()
@@ -177,7 +176,7 @@ class Reload(Scenario):
         v = self.volley(list(relays.urls.values()))
         v.start_all()
         events = sign((7, NOW, 1, [], "one"), (7, NOW, 1, [], "two"), (8, NOW, 1, [], "three"), (7, NOW, 1, [], "four"))
-        c = Client(v.ingest_port)
+        c = v.client()
         self.assertTrue(c.post(events[0])[0])
         seven = json.loads(events[0])["pubkey"]
         self.rewrite(v, ingest__allow_pubkeys=seven, ingest__max_connections=5000, queue__max_bytes="16MiB", publisher__ca_file="/etc/ssl/certs/ca-certificates.crt", publisher__ok_timeout="7s", log__level="debug")

@@ -1,7 +1,6 @@
 """IPv6 first, IPv4 after its head start, and the recorded family is the one the relay saw."""
 import os
 import sys
-import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from harness import Scenario, figure, main
@@ -35,19 +34,18 @@ class Families(Scenario):
         self.assertEqual(paths["ipv4"]["successes"], 1)
 
     def test_the_head_start_is_300_ms(self):
-        relays = self.practice("a:dead6", build="release")
-        v = self.volley(list(relays.urls.values()), build="release", keys={"log.level": "debug"})
-        v.up()
-        began = time.monotonic()
-        v.post(1, "--seed", 4)
-        while relays.counts("a")["events"] == 0:
-            self.assertLess(time.monotonic() - began, 10)
-            time.sleep(0.005)
-        took = (time.monotonic() - began) * 1000
-        figure("first delivery at a relay with a dead IPv6: %d ms after posting (head start 300 ms)" % took)
-        self.assertGreaterEqual(took, 290)
-        self.assertLess(took, 900)
-        v.stop()
+        took = []
+        while len(took) < 5 and (not took or min(took) >= 600):  # a busy machine is asked again
+            relays = self.practice("h%d:dead6" % len(took), build="release")
+            v = self.volley(list(relays.urls.values()), build="release")
+            v.up()
+            v.post(1, "--seed", 4)
+            v.wait_drained()
+            took.append(relays.records("h%d" % len(took))[0][0] - v.posted()[0][1])
+            self.assertGreaterEqual(took[-1], 290)
+            v.stop()
+        figure("first delivery at a relay with a dead IPv6: %s ms after posting (head start 300 ms)" % took)
+        self.assertLess(min(took), 600)
 
     def test_an_ipv6_that_refuses_costs_nothing(self):
         _, family, _ = self.deliver("refused6")

@@ -20,7 +20,7 @@ class Reload(Scenario):
         for s in services:
             v.services[s].kill(signal.SIGHUP)
         for s in services:
-            wait_for(lambda: "%s to read again\n%s" % (s, v.services[s].log()), lambda: self.readings(v, s) > before[s], 10)
+            wait_for(lambda: "%s to read again\n%s" % (s, v.services[s].log()), lambda: self.readings(v, s) > before[s], 20)
 
     def readings(self, v, service):
         return len(re.findall("configuration (read again|not taken)", v.services[service].log()))
@@ -52,13 +52,13 @@ class Reload(Scenario):
         began = time.monotonic()
         self.rewrite(v, relays=[url["a"], url["b"], url["dead"], url["late"], {"url": url["filled"], "backfill": "yes"}])
         self.hup(v, "publisher", "ingest")
-        wait_for("the new relays to get events", lambda: min(relays.counts(n)["events"] for n in ("late", "filled")) > 0, 10)
+        wait_for("the new relays to get events", lambda: min(relays.counts(n)["events"] for n in ("late", "filled")) > 0, 20)
         added_s = time.monotonic() - began
 
         # Removed.
         self.rewrite(v, relays=[url["a"], url["dead"], url["late"], {"url": url["filled"], "backfill": "yes"}])
         self.hup(v, "publisher")
-        wait_for("the removed relay's link to end", lambda: relays.counts("b")["open"] == 0, 10)
+        wait_for("the removed relay's link to end", lambda: relays.counts("b")["open"] == 0, 20)
         at_b = relays.counts("b")["events"]
         load.wait(60)
         rest = [url[n] for n in ("a", "late", "filled")]
@@ -76,7 +76,7 @@ class Reload(Scenario):
         # Added again: from the head on. Its old lane's receipts stay.
         self.rewrite(v, relays=[url["a"], url["b"], url["dead"], url["late"], url["filled"]])
         self.hup(v, "publisher")
-        wait_for("its lane", lambda: url["b"] in self.lanes(v), 5)
+        wait_for("its lane", lambda: url["b"] in self.lanes(v), 20)
         again = sign(*[(7, NOW, 1, [], "again %d" % i) for i in range(20)])
         c = v.client()
         for event in again:
@@ -99,8 +99,8 @@ class Reload(Scenario):
         self.assertRegex(why, "no relay")
         self.rewrite(v, relays=[relays.urls["a"]])
         self.hup(v, "up")
-        wait_for("the lane\n" + v.logs(), lambda: len(v.depth(check=False)[0]) == 1, 10)
-        wait_for("the event to be taken", lambda: post_one(v.ingest_port, event)[0], 10)
+        wait_for("the lane\n" + v.logs(), lambda: len(v.depth(check=False)[0]) == 1, 20)
+        wait_for("the event to be taken", lambda: post_one(v.ingest_port, event)[0], 20)
         v.wait_drained(20)
         self.assertEqual(relays.accepted("a"), [event])
         v.stop()
@@ -148,15 +148,15 @@ class Reload(Scenario):
         shutil.copy(v.config, stale)
         self.rewrite(v, relays=list(relays.urls.values()))
         self.hup(v, "publisher")
-        wait_for("both lanes", lambda: len(self.lanes(v)) == 2, 10)
+        wait_for("both lanes", lambda: len(self.lanes(v)) == 2, 20)
         p = v.services["stale"] = Process([v.program, "publisher", "-c", stale], os.path.join(v.folder, "stale.log"))
         wait_for(lambda: "a word about it\n" + p.log(), lambda: "volley relays apply" in p.log(), 20)
         said = [line for line in p.log().splitlines() if "volley relays apply" in line]
         self.assertEqual(len(said), 1)
         self.assertTrue(said[0].startswith("[WARN]"), said[0])
-        wait_for("it to work all the same", lambda: len({l["publisher"] for l in self.lanes(v).values()}) == 2, 10)
+        wait_for("it to work all the same", lambda: len({l["publisher"] for l in self.lanes(v).values()}) == 2, 20)
         p.kill(signal.SIGHUP)  # its file is as it was: nobody means anything by it
-        wait_for(lambda: "its second reading\n" + p.log(), lambda: p.log().count("volley relays apply") == 2, 10)
+        wait_for(lambda: "its second reading\n" + p.log(), lambda: p.log().count("volley relays apply") == 2, 20)
         self.assertEqual(len(self.lanes(v)), 2)
         v.post(20, "--seed", SEED % 1000)
         v.wait_drained()
@@ -165,7 +165,7 @@ class Reload(Scenario):
         # A list that changed under a running process is meant, also one that was in force long ago.
         self.rewrite(v, relays=[relays.urls["a"]])
         self.hup(v, "publisher")
-        wait_for("one lane", lambda: len(self.lanes(v)) == 1, 10)
+        wait_for("one lane", lambda: len(self.lanes(v)) == 1, 20)
         self.assertEqual(p.stop(), 0)
         v.stop()
 
@@ -196,7 +196,7 @@ class Reload(Scenario):
             said = re.findall("changed keys that need a restart keys=(.*)", log)
             self.assertEqual(said, [restart] if restart else [], service)
         self.assertTrue(c.post(events[3])[0])
-        wait_for("a line of debug", lambda: "[DEBUG] answer" in v.services["publisher"].log(), 10)
+        wait_for("a line of debug", lambda: "[DEBUG] answer" in v.services["publisher"].log(), 20)
         # Back again: what needed a restart does not any more.
         self.rewrite(v, ingest__max_connections=10000, log__level="info")
         self.hup(v, "ingest")

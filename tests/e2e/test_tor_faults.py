@@ -108,7 +108,7 @@ class Faults(TorScenario):
             relays.cut("hang")
             time.sleep(0.8)
         post.wait(60)
-        v.wait_drained(10, others)  # while the one still hangs
+        v.wait_drained(30, others)  # while the one still hangs
         self.assertEqual(v.lane(urls["hang"])["delivered"], 0)
         self.assertTrue(v.lane(urls["hang"])["last_error"])
         relays.set("hang", "ok")

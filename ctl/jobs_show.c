@@ -5,7 +5,7 @@
 cJSON *jobs_object(const struct replay_job *j)
 {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "job", (double)j->number);
+    cJSON_AddItemToObject(o, "job", number_or_null(j->number != 0, (double)j->number));
     cJSON_AddStringToObject(o, "state", job_state_name(j->state));
     cJSON_AddNumberToObject(o, "total", (double)j->total);
     cJSON_AddNumberToObject(o, "waiting", (double)j->waiting);

@@ -1,8 +1,9 @@
 /* `volley replay`: puts failed deliveries back, as a job that the queue keeps and works on; and
  * what can be done to jobs.
  *
- * A job is made page by page (paging.h), then its counters are asked for: they are the truth, also
- * when an answer was lost on the way. */
+ * First it is looked whether there is anything to send, as a job is made also of nothing. A job is
+ * made page by page (paging.h), then its counters are asked for: they are the truth, also when an
+ * answer was lost on the way. */
 #include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/config/value.h"
@@ -168,13 +169,30 @@ static void on_made(void *arg, enum err e, const struct replay_job *jobs, size_t
 static void on_collected(struct rows *rows)
 {
     struct replay *r = (struct replay *)rows;
+    r->job = rows->again.call.job;
+    rows->ask.queue->ops->jobs(rows->ask.queue, on_made, r);
+}
+
+static bool any_free(const struct groups *g)
+{
+    return g->count > g->gone + g->busy;
+}
+
+static bool on_looked_page(struct rows *rows, const struct failed_page *p)
+{
+    (void)p;
+    return !any_free(&rows->groups);
+}
+
+/* One will do. Without one (perhaps no id was given) there is no job. */
+static void on_looked(struct rows *rows)
+{
+    struct replay *r = (struct replay *)rows;
     const struct replay_job none = {.state = JOB_DONE};
-    r->job = rows->paging.call.job;
-    if (r->job != 0) {
-        rows->ask.queue->ops->jobs(rows->ask.queue, on_made, r);
+    if (any_free(&rows->groups)) {
+        rows_again(rows, FAILED_REPLAY, on_collected);
         return;
     }
-    /* The list of ids was empty. */
     if (rows->json)
         made_json(r, &none);
     else
@@ -286,8 +304,9 @@ static int replay_run(const struct invocation *inv)
         return about_jobs(&r, inv);
     if ((status = rows_need_filter(inv)) != 0 || (status = read_rate(&r, inv)) != 0)
         return status;
-    r.rows.call.what = dry ? FAILED_COUNT : FAILED_REPLAY;
-    r.rows.on_end = dry ? on_counted : on_collected;
+    r.rows.call.what = FAILED_COUNT;
+    r.rows.on_page = dry ? NULL : on_looked_page;
+    r.rows.on_end = dry ? on_counted : on_looked;
     while (r.rows.call.token == 0)
         rng_secure(&r.rows.call.token, sizeof r.rows.call.token);
     return rows_run(&r.rows, inv);

@@ -28,6 +28,15 @@ static void on_end(void *arg, enum err e)
         ask_done(&r->ask, e, 1);
 }
 
+static void walk(struct rows *r, struct paging *w)
+{
+    w->on_page = on_page;
+    w->on_end = on_end;
+    w->arg = r;
+    r->ask.changes = r->call.what == FAILED_REPLAY || r->call.what == FAILED_PURGE;
+    paging_begin(w, &r->ask.loop, r->ask.queue, &r->call);
+}
+
 static void on_registry(void *arg, enum err e, const struct queue_registry *registry)
 {
     struct rows *r = arg;
@@ -48,11 +57,17 @@ static void on_registry(void *arg, enum err e, const struct queue_registry *regi
     r->call.filter = r->filter.row;
     filter_text(&r->filter, r->call.text);
     operator_name(r->call.by);
-    r->paging.on_page = on_page;
-    r->paging.on_end = on_end;
-    r->paging.arg = r;
-    r->ask.changes = r->call.what == FAILED_REPLAY || r->call.what == FAILED_PURGE;
-    paging_begin(&r->paging, &r->ask.loop, r->ask.queue, &r->call);
+    walk(r, &r->paging);
+}
+
+void rows_again(struct rows *r, enum failed_do what, void (*end)(struct rows *r))
+{
+    groups_fini(&r->groups);
+    r->groups = (struct groups){0};
+    r->call.what = what;
+    r->on_page = NULL;
+    r->on_end = end;
+    walk(r, &r->again);
 }
 
 static void ask_rows(struct ask *ask)

@@ -162,11 +162,12 @@ class Operate(Scenario):
         before = relays.counts("no")["accepted"]
         self.said(v, "replay", "--class", "pow", "--rate", "20/s")
         twice = self.rows(v, "replay", "--class", "pow,mute")
-        self.assertEqual((twice[0]["total"], twice[0]["gone"]), (0, 0), twice)
+        self.assertEqual((twice[0]["job"], twice[0]["total"], twice[0]["gone"]), (None, 0, 0), twice)
         sent = relays.counts("no")["accepted"] - before
         self.assertTrue(200 - sent <= twice[0]["busy"] <= 200, "a delivery is in one job at a time")
         before += sent
         wait_for("some of the job to arrive", lambda: relays.counts("no")["accepted"] >= before + 20, 20)
+        self.assertEqual([j["job"] for j in self.rows(v, "replay", "--jobs")], [1, 2, 3], "what finds nothing makes no job")
         self.assertRegex(self.said(v, "replay", "--cancel", "3"), r"^job 3 is cancelled: \d+ of 200 delivered\n  \d+ dropped")
         wait_for("what is in flight", lambda: self.job(v, 3)["asked"] == 0, 10)
         stopped = relays.counts("no")["accepted"]

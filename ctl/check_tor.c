@@ -1,5 +1,6 @@
 /* Each SOCKS port is greeted, as any client does, and nothing is asked of it; the control port,
  * when there is one, tells how far tor is. */
+#include "common/base/secret.h"
 #include "common/config/socks.h"
 #include "common/net/control.h"
 #include "ctl/check.h"
@@ -137,10 +138,12 @@ static void ask_control(const char *address, const char *password_file, struct c
     (void)uv_timer_init(&loop, &a.timer);
     a.timer.data = &a;
     uv_timer_start(&a.timer, on_timeout, ANSWER_MS, 0);
-    a.control = control_new(&loop, &(struct control_options){.address = address,
-                                                             .password_file = password_file,
-                                                             .on_status = on_status,
-                                                             .arg = &a});
+    a.control = control_new(
+        &loop, &(struct control_options){.address = address,
+                                         .password_file = password_file,
+                                         .password_may_be_readable = secret_in_container(),
+                                         .on_status = on_status,
+                                         .arg = &a});
     uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&loop);
     *out = a.status;

@@ -1,4 +1,5 @@
 /* queue, ingest and publisher as commands: configuration in, options out, one loop run. */
+#include "common/base/secret.h"
 #include "common/config/socks.h"
 #include "common/net/tor.h"
 #include "ingest/ingest.h"
@@ -271,6 +272,7 @@ static struct publisher_options publisher_options_of(const struct config *c)
         .demote_for_ms = c->publisher.demote_for_ms,
         .connect_timeout_ms = c->publisher.connect_timeout_ms,
         .auth_key_file = c->publisher.auth_key_file,
+        .keys_may_be_readable = secret_in_container(),
         .ca_file = c->publisher.ca_file[0] != '\0' ? c->publisher.ca_file : NULL,
         .cache_max = FEED_CACHE_MAX,
         .verbose = c->publisher.verbose,
@@ -285,6 +287,7 @@ static void publisher_follow_tor(struct publisher_service *s, const struct confi
     s->said.managed = tor->managed;
     const struct control_options o = {.address = tor->control,
                                       .password_file = c->tor.control_password_file,
+                                      .password_may_be_readable = secret_in_container(),
                                       .streams = c->publisher.verbose,
                                       .on_status = publisher_on_tor,
                                       .arg = s};

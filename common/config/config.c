@@ -198,8 +198,10 @@ static enum err convert_all(struct config *c, struct relay_entries *relays, char
     if (e != ERR_NONE)
         return e;
     const struct config_source *src = &c->sources[config_find("publisher.relays")];
-    if (src->text[0] != '\0') {
-        relay_entries_free(relays); /* the environment's or --set's list replaces the file's */
+    /* The environment's or --set's list replaces the file's. An empty variable is one that was not
+     * filled in; --set publisher.relays= is meant. */
+    if (src->text[0] != '\0' || strcmp(src->where, "--set") == 0) {
+        relay_entries_free(relays);
         relays->file = src->where;
         e = relay_entries_add_text(relays, src->text, 0, p);
     }

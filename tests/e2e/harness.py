@@ -156,7 +156,7 @@ class Client:
     """A small websocket client, as plain as can be."""
 
     def __init__(self, port, headers=()):
-        self.s = socket.create_connection(("127.0.0.1", port), 10)
+        self.s = socket.create_connection(("127.0.0.1", port), 30)
         key = base64.b64encode(os.urandom(16)).decode()
         lines = ["GET / HTTP/1.1", "Host: 127.0.0.1:%d" % port, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + key] + list(headers)
         self.s.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
@@ -171,8 +171,9 @@ class Client:
         head = bytes([0x80 | opcode]) + (bytes([0x80 | n]) if n < 126 else bytes([0x80 | 126]) + n.to_bytes(2, "big") if n < 65536 else bytes([0x80 | 127]) + n.to_bytes(8, "big"))
         self.s.sendall(head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
 
-    def receive(self, seconds=10):
-        """The next message, parsed; ("close", code) when the other side closes."""
+    def receive(self, seconds=30):
+        """The next message, parsed; ("close", code) when the other side closes. Ingest itself waits 10 s for a queue that is out of
+        reach before it says so."""
         self.s.settimeout(seconds)
         while True:
             head = self.f.read(2)

@@ -89,6 +89,17 @@ class Errors(Scenario):
         self.assertRegex(text, "^error: ")
         v.stop()
 
+    def test_in_a_container_a_secret_keeps_the_mode_it_has_on_the_host(self):
+        path = os.path.join(self.folder, "auth.key")
+        with open(path, "w") as f:
+            f.write("%064x\n" % 7)
+        os.chmod(path, 0o644)
+        v = self.volley(["ws://127.0.0.1:9"], keys={"publisher.auth_key_file": path})
+        v.start("queue")
+        p = v.start("publisher", env={"container": "podman"})
+        wait_for(lambda: "the publisher to run\n" + p.log(), lambda: "publisher ready" in p.log(), 20)
+        v.stop()
+
     def test_a_second_broker_on_the_same_data_directory(self):
         relays = self.practice("a:v4")
         v = self.volley(list(relays.urls.values()))

@@ -166,6 +166,8 @@ class ManagedTor(Scenario):
         self.assertEqual(len(re.findall(words, v.services["publisher"].log())), 1)
         r = v.run("check")
         self.assertRegex(r.stdout, "error    tor: control port: " + words)
+        os.chmod(secret, 0o644)  # as it may be in a container
+        self.assertRegex(v.run("check", env={"container": "podman"}).stdout, "error    tor: control port: " + words)
         self.assertNotIn("wrong", r.stdout + v.services["publisher"].log())
         listener.close()
         v.stop()

@@ -165,8 +165,12 @@ class Delivery(TorScenario):
         def serve(c, peer):
             try:
                 with c, context.wrap_socket(c, server_side=True) as tls, self.net.connect("core", "127.0.0.1", port) as t:
+                    first = tls.recv(65536)
+                    if not first:
+                        return  # who lost the race
                     families.append("ipv4" if peer.startswith("::ffff:") else "ipv6")
                     t.settimeout(None)
+                    t.sendall(first)
                     back = threading.Thread(target=pump, args=(t, tls), daemon=True)
                     back.start()
                     pump(tls, t)
@@ -199,7 +203,9 @@ class Delivery(TorScenario):
         events = [e for _, _, e in v.posted()]
         for name in ("good", "dead"):
             self.assert_arrived(relays, name, events)
-        self.assertEqual((v.lane(urls["good"])["family"], good[-1]), ("ipv6", "ipv6"))
+        self.assertEqual(v.lane(urls["good"])["family"], good[-1])
+        lost = [p for p in v.lane(urls["good"])["paths"] if p["family"] == "ipv6" and p["successes"] < p["attempts"]]
+        self.assertTrue(good[-1] == "ipv6" or lost, "IPv6 was not even tried")  # on a busy machine it may lose its head start
         self.assertEqual((v.lane(urls["dead"])["family"], dead[-1]), ("ipv4", "ipv4"))
         wait_for("the reason", lambda: "TLS" in (v.lane(urls["misnamed"])["last_error"] or ""), 20)
         self.assertEqual(relays.counts("misnamed")["events"], 0)

@@ -203,6 +203,22 @@ static void a_list_of_hosts_in_json_is_added_to_the_others(void **state)
     unlink(list);
 }
 
+static void an_empty_list_by_set_replaces_the_files_and_an_empty_variable_does_not(void **state)
+{
+    (void)state;
+    struct config c;
+    struct problem p;
+    static const char *const sets[] = {"publisher.relays="};
+    char *env[] = {"VOLLEY_PUBLISHER_RELAYS=", NULL};
+    const char *yaml = "publisher: {relays: [a.example]}\nblastr-relays: b.example\n";
+    assert_int_equal(load(yaml, env, sets, 1, &c, &p), ERR_NONE);
+    assert_int_equal(c.publisher.relays.len, 0);
+    config_free(&c);
+    assert_int_equal(load(yaml, env, sets, 0, &c, &p), ERR_NONE);
+    assert_int_equal(c.publisher.relays.len, 2);
+    config_free(&c);
+}
+
 static void what_is_wrong_with_that_list_names_its_file_and_line(void **state)
 {
     (void)state;
@@ -407,6 +423,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_belongs_to_one_relay, make_file, remove_file),
         cmocka_unit_test_setup_teardown(a_list_from_the_environment_replaces_the_files, make_file,
                                         remove_file),
+        cmocka_unit_test_setup_teardown(
+            an_empty_list_by_set_replaces_the_files_and_an_empty_variable_does_not, make_file,
+            remove_file),
         cmocka_unit_test_setup_teardown(a_list_of_hosts_in_json_is_added_to_the_others, make_file,
                                         remove_file),
         cmocka_unit_test_setup_teardown(what_is_wrong_with_that_list_names_its_file_and_line,

@@ -52,7 +52,7 @@ struct practice_relay {
     FILE *record;          /* ms, connection, family, accepted, event: a line each */
     bool verify, anywhere; /* anywhere: listens on every address, not on loopback only */
     uint64_t connections[2], open, open_max, links, links_max, events, unique, accepted, refused,
-        auths, bad;
+        auths, bad, reads, documents;
     uint64_t rate_second, rate_used;
 };
 

@@ -339,7 +339,7 @@ static void on_lead_timer(uv_timer_t *t)
     struct prober *p = t->data;
     if (p->leads && clock_boot_ms() >= p->until_ms)
         work(p); /* notices it, also with nothing due */
-    if (p->asking)
+    if (p->asking || p->closing)
         return;
     p->asking = true;
     p->asked_ms = clock_boot_ms();
@@ -451,12 +451,13 @@ static void on_last_told(void *arg, enum err e)
 
 void prober_close(struct prober *p, void (*fn)(void *arg), void *arg)
 {
+    bool may_lead = p->leads || p->asking; /* it may just be granted */
     p->closing = true;
     p->fn = fn;
     p->arg = arg;
     give_up_acts(p);
-    uv_timer_start(&p->close_timer, on_close_timer, p->leads ? CLOSE_MS : 0, 0);
-    if (p->leads)
+    uv_timer_start(&p->close_timer, on_close_timer, may_lead ? CLOSE_MS : 0, 0);
+    if (may_lead)
         on_last_told(p, ERR_NONE);
 }
 

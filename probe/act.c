@@ -8,8 +8,10 @@
 
 struct act {
     struct act_request request;
+    uv_loop_t *loop;
     struct dialer *dialer;
     struct link_open *opening;
+    struct peek *peek;
     struct fetch *fetch;
     struct act_result result;
     act_fn *fn;
@@ -67,27 +69,38 @@ static struct link_request link_of(const struct act_request *r)
                                  .socks = r->socks};
 }
 
-/* The websocket opened: it is closed again, and the relay asked what it is. */
-static void on_link(void *arg, const struct link_result *l)
+/* However that went, the relay is asked what it is. */
+static void on_read(void *arg, const struct peek_result *p)
 {
     struct act *a = arg;
-    a->opening = NULL;
-    a->result.try = l->tries[0];
-    link_close(l->link);
-    if (l->err != ERR_NONE) {
-        end(a);
-        return;
-    }
     struct link_request r = link_of(&a->request);
+    a->peek = NULL;
+    a->result.read = *p;
     r.timeout_ms = a->request.nip11_ms;
     a->result.asked = true;
     a->fetch = fetch_start(a->dialer, &r, NIP11_ACCEPT, NIP11_MAX, on_document, a);
 }
 
-struct act *act_start(struct dialer *d, const struct act_request *r, act_fn *fn, void *arg)
+static void on_link(void *arg, const struct link_result *l)
+{
+    struct act *a = arg;
+    a->opening = NULL;
+    a->result.try = l->tries[0];
+    if (l->err != ERR_NONE) {
+        link_close(l->link);
+        end(a);
+        return;
+    }
+    a->result.peeked = true;
+    a->peek = peek_start(a->loop, l->link, l->extra, l->extra_len, a->request.read_ms, on_read, a);
+}
+
+struct act *act_start(uv_loop_t *loop, struct dialer *d, const struct act_request *r, act_fn *fn,
+                      void *arg)
 {
     struct act *a = mem_zero(1, sizeof *a);
     a->request = *r;
+    a->loop = loop;
     a->dialer = d;
     a->fn = fn;
     a->arg = arg;
@@ -101,8 +114,14 @@ void act_cancel(struct act *a)
     if (a == NULL)
         return;
     link_cancel(a->opening);
+    peek_cancel(a->peek);
     fetch_cancel(a->fetch);
     free(a);
+}
+
+bool act_good(const struct act_result *r)
+{
+    return r->try.err == ERR_NONE && r->peeked && r->read.answered;
 }
 
 const char *act_verdict(const struct act_result *r)
@@ -119,5 +138,7 @@ const char *act_verdict(const struct act_result *r)
         [LINK_WHY_NO_WEBSOCKET] = "not a relay",
         [LINK_WHY_NOT_TRIED] = "not tried",
     };
+    if (r->peeked && !r->read.answered)
+        return r->read.timed_out ? "no answer" : "not a relay";
     return words[r->try.why];
 }

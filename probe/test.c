@@ -13,6 +13,7 @@
 
 #define AT_ONCE        8u     /* relays */
 #define CONNECT_MAX_MS 20000u /* a person waits; no longer than the publisher would */
+#define READ_MS        8000u
 #define NIP11_MS       8000u
 #define QUEUE_MS       2000u
 #define WHOLE_MS       60000u /* and for each relay … */
@@ -121,13 +122,14 @@ static void begin(struct test *t, size_t relay)
                                   .socks = r->route == ROUTE_TOR ? &t->socks : NULL,
                                   .timeout_ms = timeout_ms < CONNECT_MAX_MS ? (uint32_t)timeout_ms
                                                                             : CONNECT_MAX_MS,
+                                  .read_ms = READ_MS,
                                   .nip11_ms = NIP11_MS};
     r->acts_len = act_families(&r->url, r->route, request.socks, r->modes);
     for (size_t i = 0; i < r->acts_len; i++) {
         struct place *p = &t->places[2 * relay + i];
         *p = (struct place){t, relay, i};
         request.family = r->modes[i];
-        r->acts[i] = act_start(t->dialer, &request, on_act, p);
+        r->acts[i] = act_start(&t->loop, t->dialer, &request, on_act, p);
     }
 }
 
@@ -389,8 +391,10 @@ const struct command command_test = {
     .details =
         "R is a relay's URL or its configured name; without any, all that are configured. Each is "
         "reached over its own route. Times are in milliseconds: name (direct only), connection "
-        "(through Tor the name is a part of it), TLS, websocket, the relay's document about "
-        "itself (NIP-11); CERT is how many days its certificate is still valid. Nothing is "
+        "(through Tor the name is a part of it), TLS, websocket, one event read (until the relay "
+        "says "
+        "that there is no more), the relay's document about itself (NIP-11); CERT is how many days "
+        "its certificate is still valid. Nothing is "
         "published. The exit status is 1 when a relay can't be reached by any family.",
     .examples = "  volley test\n  volley test wss://relay.example\n"
                 "  volley test --route direct wss://relay.example --json",

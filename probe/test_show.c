@@ -35,7 +35,19 @@ static void would_of(const struct test_view *v, const struct test_relay *r, stru
 
 /* ---- the table ---- */
 
-enum { C_RELAY, C_FAMILY, C_RESULT, C_DNS, C_CONNECT, C_TLS, C_WS, C_NIP11, C_CERT, C_COUNT };
+enum {
+    C_RELAY,
+    C_FAMILY,
+    C_RESULT,
+    C_DNS,
+    C_CONNECT,
+    C_TLS,
+    C_WS,
+    C_READ,
+    C_NIP11,
+    C_CERT,
+    C_COUNT
+};
 
 static const struct table_column columns[C_COUNT] = {
     [C_RELAY] = {.head = "RELAY"},
@@ -45,6 +57,7 @@ static const struct table_column columns[C_COUNT] = {
     [C_CONNECT] = {.head = "CONNECT", .right = true},
     [C_TLS] = {.head = "TLS", .right = true},
     [C_WS] = {.head = "WS", .right = true},
+    [C_READ] = {.head = "READ", .right = true},
     [C_NIP11] = {.head = "NIP-11", .right = true, .drop = 3},
     [C_CERT] = {.head = "CERT", .right = true, .drop = 1},
 };
@@ -75,7 +88,7 @@ static void add_row(struct table *t, const struct test_view *v, const struct tes
 {
     char label[URL_SIZE], cells[C_COUNT][24], note[sizeof a->try.text + 8] = "";
     const char *list[C_COUNT];
-    bool ok = a->try.err == ERR_NONE;
+    bool ok = act_good(a);
     (void)clean_text(relay_label(&r->definition), label, sizeof label);
     for (size_t i = 0; i < C_COUNT; i++)
         list[i] = cells[i];
@@ -86,6 +99,7 @@ static void add_row(struct table *t, const struct test_view *v, const struct tes
     put_ms(cells[C_CONNECT], a->try.connect_us);
     put_ms(cells[C_TLS], a->try.tls_us);
     put_ms(cells[C_WS], a->try.websocket_us);
+    put_ms(cells[C_READ], a->read.answered ? a->read.us : 0);
     put_ms(cells[C_NIP11], a->told ? a->nip11_us : 0);
     if (a->asked && !a->told)
         list[C_NIP11] = "none";
@@ -93,7 +107,7 @@ static void add_row(struct table *t, const struct test_view *v, const struct tes
     if (a->try.certificate_end_s != 0)
         (void)snprintf(cells[C_CERT], sizeof cells[0], "%" PRId64 "d", days_left(a, v->now_ms));
     if (!ok)
-        (void)clean_text(a->try.text, note, sizeof note);
+        (void)clean_text(a->peeked ? a->read.text : a->try.text, note, sizeof note);
     table_add(t, list, note[0] != '\0' ? note : NULL, ok ? COLOUR_GREEN : COLOUR_RED);
 }
 
@@ -179,6 +193,8 @@ static void add_phases(cJSON *o, const struct test_view *v, const struct act_res
     cJSON_AddItemToObject(o, "connect_ms", ms_or_null(t->connect_us));
     cJSON_AddItemToObject(o, "tls_ms", ms_or_null(t->tls_us));
     cJSON_AddItemToObject(o, "websocket_ms", ms_or_null(t->websocket_us));
+    cJSON_AddItemToObject(o, "read_ms", ms_or_null(a->read.answered ? a->read.us : 0));
+    cJSON_AddItemToObject(o, "read_error", text_or_null(a->read.answered ? "" : a->read.text));
     cJSON_AddItemToObject(o, "nip11_ms", ms_or_null(a->told ? a->nip11_us : 0));
     cJSON_AddItemToObject(o, "nip11_error", text_or_null(a->nip11_text));
     cJSON_AddItemToObject(

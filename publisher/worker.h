@@ -18,6 +18,7 @@
 #include "publisher/key.h"
 #include "publisher/publisher.h"
 #include "publisher/relay.h"
+#include "queue/tally.h"
 
 #include <uthash.h>
 
@@ -25,6 +26,7 @@
 struct flight {
     uint8_t id[EVENT_ID_LEN];
     uint64_t pos;
+    int64_t accepted_ms; /* the queue's clock */
     UT_hash_handle hh;
 };
 
@@ -99,8 +101,11 @@ struct worker {
 
     uint64_t disagreements; /* verbose: so often an exit used another family than its port's */
 
+    struct tally *tally; /* statistics that the queue was not told yet */
+
     uv_idle_t soon; /* a turn is due */
-    uv_timer_t wants_timer, lease_timer, define_timer, commit_timer, term_timer, drain_timer;
+    uv_timer_t wants_timer, lease_timer, define_timer, commit_timer, term_timer, drain_timer,
+        tell_timer;
     uint64_t wants_ms; /* when wants_timer fires; 0: not */
     int handles;
     void (*gone)(void *arg);
@@ -145,6 +150,12 @@ void worker_unlink(struct holding *h);
 /* What a race came to, and later what became of its loser (link.h; `arg` is the holding). */
 void worker_note_race(struct holding *h, const struct link_result *r, uint64_t now_ms);
 void worker_on_late(void *arg, const struct link_try *t);
+/* An event that was accepted then arrived over the link there is. */
+void worker_note_delivery(struct holding *h, int64_t accepted_ms, uint64_t now_ms);
+/* Tells the queue the statistics since the last time. True: it is being told, and
+ * worker_check_left is called then. */
+bool worker_tell(struct worker *w);
+void worker_on_tell(uv_timer_t *t);
 /* Follows nothing any more. */
 void worker_forget_path(struct holding *h);
 

@@ -21,6 +21,11 @@ static enum route route_of(const struct link_try *t)
     return t->via[0] != '\0' ? ROUTE_TOR : ROUTE_DIRECT;
 }
 
+static struct tally_way way_of(const struct holding *h, const struct link_try *t)
+{
+    return (struct tally_way){.lane = h->number, .route = route_of(t), .family = t->family};
+}
+
 static void count_success(struct holding *h, const struct link_try *t, uint64_t now_ms)
 {
     const struct path_stat d = {.route = route_of(t),
@@ -95,7 +100,9 @@ void worker_note_race(struct holding *h, const struct link_result *r, uint64_t n
 {
     const struct link_try *won = NULL;
     for (size_t i = 0; i < r->tries_len; i++) {
+        const struct tally_way way = way_of(h, &r->tries[i]);
         count_try(h, &r->tries[i], now_ms);
+        tally_try(h->worker->tally, &way, &r->tries[i], r->tries[i].err == ERR_NONE, now_ms);
         if (r->tries[i].err == ERR_NONE)
             won = &r->tries[i];
     }
@@ -115,7 +122,9 @@ void worker_on_late(void *arg, const struct link_try *t)
     struct holding *h = arg;
     uint64_t now_ms = clock_boot_ms();
     bool made_it = t->err == ERR_NONE;
+    const struct tally_way way = way_of(h, t);
     h->late = NULL;
+    tally_late(h->worker->tally, &way, t, now_ms);
     LOG(h->worker->o.verbose ? LOG_INFO : LOG_DEBUG, "IPv6 after it lost the race",
         LOG_S("relay", url_of(h)), LOG_S("result", made_it ? "late" : t->text),
         LOG_I("ms", took_ms(t)));
@@ -123,6 +132,34 @@ void worker_on_late(void *arg, const struct link_try *t)
         count_failure(h, t, now_ms);
     lane_raced(h->lane, made_it ? IPV6_LATE : IPV6_DEAD, route_of(t), took_ms(t), now_ms);
     worker_wake(h);
+}
+
+void worker_note_delivery(struct holding *h, int64_t accepted_ms, uint64_t now_ms)
+{
+    int64_t took_ms = worker_wall_ms(h->worker, now_ms) - accepted_ms;
+    const struct tally_way way = {
+        .lane = h->number, .route = h->route, .family = relay_family(h->relay)};
+    tally_delivered(h->worker->tally, &way, took_ms > 0 ? (uint64_t)took_ms * 1000 : 0);
+}
+
+/* ---- telling the queue ---- */
+
+static void on_told(void *arg, enum err e)
+{
+    struct worker *w = arg;
+    if (e != ERR_NONE)
+        LOG(LOG_DEBUG, "statistics were not taken", LOG_S("error", err_name(e)));
+    worker_check_left(w);
+}
+
+bool worker_tell(struct worker *w)
+{
+    return tally_send(w->tally, 0, clock_boot_ms(), on_told, w);
+}
+
+void worker_on_tell(uv_timer_t *t)
+{
+    (void)worker_tell(t->data);
 }
 
 void worker_forget_path(struct holding *h)

@@ -47,8 +47,9 @@ static struct flight *find(const struct holding *h, const uint8_t id[EVENT_ID_LE
 }
 
 /* What a relay never answers stays until the link ends, within a bound. */
-static void note_flight(struct holding *h, const uint8_t id[EVENT_ID_LEN], uint64_t pos)
+static void note_flight(struct holding *h, const struct queue_event *ev)
 {
+    const uint8_t *id = ev->event->id;
     struct flight *f = find(h, id);
     if (f == NULL) {
         if (HASH_COUNT(h->flights) >= FLIGHTS_MAX)
@@ -57,7 +58,8 @@ static void note_flight(struct holding *h, const uint8_t id[EVENT_ID_LEN], uint6
         memcpy(f->id, id, sizeof f->id);
         HASH_ADD(hh, h->flights, id, EVENT_ID_LEN, f);
     }
-    f->pos = pos;
+    f->pos = ev->pos;
+    f->accepted_ms = ev->accepted_ms;
 }
 
 void worker_unlink(struct holding *h)
@@ -145,12 +147,15 @@ static void on_answer(void *arg, const uint8_t id[EVENT_ID_LEN], bool accepted, 
         stray(h, id);
         return;
     }
-    uint64_t pos = f->pos;
+    uint64_t pos = f->pos, now_ms = clock_boot_ms();
+    int64_t accepted_ms = f->accepted_ms;
     struct outcome o;
     forget(h, f);
     outcome_of(accepted, text, &o);
-    if (!lane_answer(h->lane, pos, &o, clock_boot_ms()))
+    if (!lane_answer(h->lane, pos, &o, now_ms))
         stray(h, id);
+    else if (o.kind == OUTCOME_DELIVERED)
+        worker_note_delivery(h, accepted_ms, now_ms);
     LOG(LOG_DEBUG, "answer", LOG_S("relay", url_of(h)), LOG_I("position", pos),
         LOG_I("accepted", accepted), LOG_S("text", text));
     worker_wake(h);
@@ -313,7 +318,7 @@ static bool send_event(struct holding *h, const struct queue_event *ev, uint64_t
         h->at_ms = now_ms + FULL_PAUSE_MS;
         return false;
     }
-    note_flight(h, ev->event->id, ev->pos);
+    note_flight(h, ev);
     lane_sent(h->lane, ev->pos, ev->event->len, now_ms);
     return true;
 }

@@ -305,6 +305,11 @@ void broker_do(struct broker *b, const struct wire_request *q, struct wire_arena
     case WIRE_CANCEL:
         broker_operate(b, q, a, r);
         break;
+    case WIRE_OBSERVE:
+    case WIRE_STATISTICS:
+    case WIRE_LEAD:
+        broker_count(b, q, r);
+        break;
     case WIRE_TYPE_END:
         break;
     }

@@ -15,9 +15,7 @@ void broker_tell_defined(const struct define_call *call, const struct define_res
         LOG_I("unchanged", r->unchanged), LOG_S("forced", call->force ? "yes" : "no"));
 }
 
-/* A change that was refused is answered; anything else that fails is the store's end. True when it
- * is done. */
-static bool is_done(struct broker *b, struct wire_reply *r, enum err e)
+bool broker_is_done(struct broker *b, struct wire_reply *r, enum err e)
 {
     r->err = e;
     if (e != ERR_NONE && !broker_is_refusal(e))
@@ -30,7 +28,8 @@ static bool is_done(struct broker *b, struct wire_reply *r, enum err e)
 static void do_hold(struct broker *b, const struct hold_call *c, struct wire_reply *r)
 {
     uint64_t before = store_news(b->store);
-    if (!broker_change(b) || !is_done(b, r, store_hold(b->store, c, broker_wall_ms(b), &r->hold)))
+    if (!broker_change(b) ||
+        !broker_is_done(b, r, store_hold(b->store, c, broker_wall_ms(b), &r->hold)))
         return;
     if (store_news(b->store) == before && r->hold.given_up == 0)
         return; /* it changed nothing */
@@ -74,7 +73,7 @@ static void do_replay(struct broker *b, const struct failed_call *c, struct wire
     uint64_t total = 0, last = last_job(b);
     bool started = c->job != 0 && has_started(b, c->job, &total);
     if (!broker_change(b) ||
-        !is_done(b, r, store_failed(b->store, c, broker_wall_ms(b), &r->failed)))
+        !broker_is_done(b, r, store_failed(b->store, c, broker_wall_ms(b), &r->failed)))
         return;
     r->failed.groups = /* before the store is asked again */
         wire_copy(a, r->failed.groups, r->failed.groups_len, sizeof *r->failed.groups);
@@ -92,7 +91,7 @@ static void do_purge(struct broker *b, const struct failed_call *c, struct wire_
 {
     uint64_t purged = 0;
     if (!broker_change(b) ||
-        !is_done(b, r, store_failed(b->store, c, broker_wall_ms(b), &r->failed)))
+        !broker_is_done(b, r, store_failed(b->store, c, broker_wall_ms(b), &r->failed)))
         return;
     for (size_t i = 0; i < r->failed.groups_len; i++)
         purged += r->failed.groups[i].count - r->failed.groups[i].busy;
@@ -116,7 +115,7 @@ static void do_failed(struct broker *b, const struct failed_call *c, struct wire
 
 static void do_cancel(struct broker *b, uint64_t job, const char *by, struct wire_reply *r)
 {
-    if (broker_change(b) && is_done(b, r, store_cancel(b->store, job, broker_wall_ms(b))))
+    if (broker_change(b) && broker_is_done(b, r, store_cancel(b->store, job, broker_wall_ms(b))))
         LOG(LOG_INFO, "replay job cancelled", LOG_S("by", by), LOG_I("job", job));
 }
 

@@ -1,5 +1,6 @@
 /* The broker's inside, shared by broker.c (sockets, life), broker_turn.c (turns), broker_answer.c
- * (what each request does) and broker_operate.c (those of operators). For them only. */
+ * (what each request does), broker_operate.c (those of operators) and broker_count.c (statistics).
+ * For them only. */
 #ifndef VOLLEY_QUEUE_BROKER_STATE_H
 #define VOLLEY_QUEUE_BROKER_STATE_H
 
@@ -104,6 +105,9 @@ bool broker_turn(struct broker *b);
 /* Forgets the pages that wait. */
 void broker_drop_pages(struct broker *b);
 
+/* A change that was refused is answered; anything else that fails is the store's end. True when it
+ * is done. */
+bool broker_is_done(struct broker *b, struct wire_reply *r, enum err e);
 /* Whether an error is the asker's own; all others of a change are the store's end. */
 bool broker_is_refusal(enum err e);
 /* A question that failed changed nothing: who asked is told, and the queue goes on. True when `e`
@@ -118,6 +122,8 @@ void broker_do(struct broker *b, const struct wire_request *q, struct wire_arena
  * changed, for the log. */
 void broker_operate(struct broker *b, const struct wire_request *q, struct wire_arena *a,
                     struct wire_reply *r);
+/* The same for statistics, and who leads. */
+void broker_count(struct broker *b, const struct wire_request *q, struct wire_reply *r);
 void broker_tell_defined(const struct define_call *call, const struct define_result *r);
 
 /* Frees the lanes of publishers whose term ended. */

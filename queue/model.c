@@ -176,6 +176,32 @@ static void op_cancel(struct queue *q, uint64_t job, const char *by, queue_done_
     put(q, c);
 }
 
+static void op_observe(struct queue *q, const struct observe_call *call, queue_observe_fn *fn,
+                       void *arg)
+{
+    struct model_call *c = model_call_new(MODEL_OBSERVE, arg);
+    c->fn.observe = fn;
+    model_call_observe(c, call);
+    put(q, c);
+}
+
+static void op_statistics(struct queue *q, const struct statistics_call *call,
+                          queue_statistics_fn *fn, void *arg)
+{
+    struct model_call *c = model_call_new(MODEL_STATISTICS, arg);
+    c->fn.statistics = fn;
+    c->statistics = *call;
+    put(q, c);
+}
+
+static void op_lead(struct queue *q, const struct lead_call *call, queue_lead_fn *fn, void *arg)
+{
+    struct model_call *c = model_call_new(MODEL_LEAD, arg);
+    c->fn.lead = fn;
+    c->lead = *call;
+    put(q, c);
+}
+
 /* ---- following ---- */
 
 static void on_beat(uv_timer_t *timer)
@@ -250,6 +276,9 @@ static const struct queue_ops model_ops = {
     .failed = op_failed,
     .jobs = op_jobs,
     .cancel = op_cancel,
+    .observe = op_observe,
+    .statistics = op_statistics,
+    .lead = op_lead,
     .close = op_close,
 };
 
@@ -292,4 +321,6 @@ void model_restart(struct queue *base)
     q->model.leases = leases_new();
     model_load_leases(&q->model, model_boot_ms(q));
     model_jobs_restart(&q->model);
+    for (unsigned i = 0; i < LEAD_ROLE_COUNT; i++)
+        q->model.leaders[i].until_boot_ms = 0;
 }

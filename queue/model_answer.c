@@ -189,6 +189,29 @@ static void answer_cancel(struct model_queue *q, const struct model_call *c)
     c->fn.done(c->arg, model_cancel(&q->model, c->job, model_wall_ms(q)));
 }
 
+static void answer_observe(struct model_queue *q, const struct model_call *c)
+{
+    struct observe_result r;
+    enum err e = model_observe(&q->model, &c->observe, model_wall_ms(q), model_boot_ms(q), &r);
+    c->fn.observe(c->arg, e, e == ERR_NONE ? &r : NULL);
+}
+
+static void answer_statistics(struct model_queue *q, const struct model_call *c)
+{
+    struct statistics_page p;
+    model_statistics(&q->model, &c->statistics, model_wall_ms(q), model_boot_ms(q), &p);
+    c->fn.statistics(c->arg, ERR_NONE, &p);
+    model_statistics_free(&p);
+}
+
+static void answer_lead(struct model_queue *q, const struct model_call *c)
+{
+    struct lead_result r;
+    (void)lead_ask(&q->model.leaders[c->lead.role], &c->lead, model_boot_ms(q), &r);
+    r.now_ms = model_wall_ms(q);
+    c->fn.lead(c->arg, ERR_NONE, &r);
+}
+
 void model_answer(struct model_queue *q, const struct model_call *c)
 {
     switch (c->verb) {
@@ -227,6 +250,15 @@ void model_answer(struct model_queue *q, const struct model_call *c)
         break;
     case MODEL_CANCEL:
         answer_cancel(q, c);
+        break;
+    case MODEL_OBSERVE:
+        answer_observe(q, c);
+        break;
+    case MODEL_STATISTICS:
+        answer_statistics(q, c);
+        break;
+    case MODEL_LEAD:
+        answer_lead(q, c);
         break;
     }
 }

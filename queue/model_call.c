@@ -52,6 +52,12 @@ void model_call_failed(struct model_call *c, const struct failed_call *from)
         f->ids = copy(f->ids, f->ids_len, sizeof *f->ids);
 }
 
+void model_call_observe(struct model_call *c, const struct observe_call *from)
+{
+    c->observe = *from;
+    c->observe.list = copy(from->list, from->len, sizeof *from->list);
+}
+
 void model_call_free(struct model_call *c)
 {
     event_unref(c->event);
@@ -65,6 +71,7 @@ void model_call_free(struct model_call *c)
     free(c->commits);
     free((void *)c->define.defs);
     free((void *)c->failed.filter.ids);
+    free((void *)c->observe.list);
     free(c);
 }
 
@@ -106,6 +113,15 @@ void model_call_fail(const struct model_call *c, enum err e, const char *why)
         break;
     case MODEL_CANCEL:
         c->fn.done(c->arg, e);
+        break;
+    case MODEL_OBSERVE:
+        c->fn.observe(c->arg, e, NULL);
+        break;
+    case MODEL_STATISTICS:
+        c->fn.statistics(c->arg, e, NULL);
+        break;
+    case MODEL_LEAD:
+        c->fn.lead(c->arg, e, NULL);
         break;
     }
 }

@@ -17,7 +17,10 @@ enum model_verb {
     MODEL_HOLD,
     MODEL_FAILED_PAGE,
     MODEL_JOBS,
-    MODEL_CANCEL
+    MODEL_CANCEL,
+    MODEL_OBSERVE,
+    MODEL_STATISTICS,
+    MODEL_LEAD
 };
 
 struct model_call {
@@ -36,6 +39,9 @@ struct model_call {
         queue_failed_fn *failed;
         queue_jobs_fn *jobs;
         queue_done_fn *done;
+        queue_observe_fn *observe;
+        queue_statistics_fn *statistics;
+        queue_lead_fn *lead;
     } fn;
     void *arg;
 
@@ -50,6 +56,9 @@ struct model_call {
     struct hold_call hold;
     struct failed_call failed; /* ids are its own */
     uint64_t job;
+    struct observe_call observe; /* the list is its own */
+    struct statistics_call statistics;
+    struct lead_call lead;
 };
 
 struct model_call *model_call_new(enum model_verb verb, void *arg);
@@ -57,6 +66,7 @@ void model_call_lease(struct model_call *c, const struct lease_call *from);
 void model_call_commits(struct model_call *c, const struct lane_commit *from, size_t len);
 void model_call_definitions(struct model_call *c, const struct define_call *from);
 void model_call_failed(struct model_call *c, const struct failed_call *from);
+void model_call_observe(struct model_call *c, const struct observe_call *from);
 void model_call_free(struct model_call *c);
 /* Calls back with an error and nothing else. */
 void model_call_fail(const struct model_call *c, enum err e, const char *why);

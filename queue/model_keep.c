@@ -19,6 +19,14 @@ static bool may_expire(struct model *m, int64_t wall_ms, uint64_t boot_ms)
     return boot_ms >= m->no_expiry_until_boot_ms;
 }
 
+bool model_is_calm(const struct model *m, int64_t wall_ms, uint64_t boot_ms)
+{
+    bool rebooted = boot_ms < m->looked_boot_ms;
+    uint64_t up_ms = rebooted ? boot_ms : boot_ms - m->looked_boot_ms;
+    bool jumped = m->looked && wall_ms - m->looked_wall_ms > (int64_t)up_ms + MODEL_CLOCKS_APART_MS;
+    return jumped || (!rebooted && boot_ms < m->no_expiry_until_boot_ms);
+}
+
 /* It has something that is to be given up. */
 static bool behind(const struct model *m, const struct model_lane *l, uint64_t to, int64_t wall_ms)
 {

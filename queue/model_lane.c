@@ -29,6 +29,7 @@ void model_lane_free(struct model_lane *l)
     free(l->rows);
     free(l->history);
     free(l->requests);
+    free(l->observed);
 }
 
 uint64_t model_position(const struct model_lane *l)

@@ -7,8 +7,10 @@
 #ifndef VOLLEY_QUEUE_MODEL_STATE_H
 #define VOLLEY_QUEUE_MODEL_STATE_H
 
+#include "queue/lead.h"
 #include "queue/leases.h"
 #include "queue/model.h"
+#include "queue/windows.h"
 
 #define MODEL_ID_BYTES         128u              /* what an id counts in max_bytes */
 #define MODEL_REQUEUE_PAUSE_MS 60000             /* an id is put back at most so often */
@@ -42,6 +44,14 @@ struct model_version {
     struct definition definition;
 };
 
+/* Statistics of one way to a lane's relay. */
+struct model_path {
+    enum stat_source source;
+    enum route route;
+    enum family family;
+    struct windows windows;
+};
+
 struct model_lane {
     uint32_t number;
     bool retired;
@@ -71,6 +81,9 @@ struct model_lane {
     struct learned learned;
     struct path_stat paths[PATHS_MAX];
     size_t paths_len;
+    struct model_path *observed; /* by source, route, family */
+    size_t observed_len;
+    uint64_t observed_version;
 };
 
 struct model_job {
@@ -111,6 +124,9 @@ struct model {
     struct model_job *jobs; /* by number, ascending */
     size_t jobs_len;
     uint64_t jobs_made;
+
+    uint64_t statistics_version;
+    struct leader leaders[LEAD_ROLE_COUNT];
 
     bool looked; /* housekeeping has looked at the clocks before */
     int64_t looked_wall_ms;
@@ -227,6 +243,9 @@ void model_commit(struct model *m, const struct lane_commit *c, int64_t now_ms,
 /* When that is needed: makes lanes fit into lane_max, then forgets the oldest finished ids until
  * `bytes` more fit; none when that would not do. */
 void model_make_room(struct model *m, uint64_t bytes, int64_t wall_ms);
+/* The wall clock moved further than the machine was up since it was looked at last, or did so less
+ * than an hour ago. */
+bool model_is_calm(const struct model *m, int64_t wall_ms, uint64_t boot_ms);
 void model_keep_house(struct model *m, int64_t wall_ms, uint64_t boot_ms);
 
 /* ---- model_show.c: what operators see ---- */
@@ -235,5 +254,14 @@ void model_depth_free(struct queue_depth *d);
 enum err model_receipt(const struct model *m, const uint8_t id[EVENT_ID_LEN],
                        struct queue_receipt *out);
 void model_receipt_free(struct queue_receipt *r);
+
+/* ---- model_statistics.c ---- */
+/* ERR_INVALID, ERR_STALE. */
+enum err model_observe(struct model *m, const struct observe_call *c, int64_t now_ms,
+                       uint64_t boot_ms, struct observe_result *out);
+/* Free with model_statistics_free. */
+void model_statistics(const struct model *m, const struct statistics_call *c, int64_t now_ms,
+                      uint64_t boot_ms, struct statistics_page *out);
+void model_statistics_free(struct statistics_page *p);
 
 #endif

@@ -1,5 +1,5 @@
 /* The seam: what a queue promises, whatever keeps it. Publishers, ingest and operators' commands
- * know only this file (and what it includes: terms.h, operate.h).
+ * know only this file (and what it includes: terms.h, operate.h, statistics.h).
  *
  * A queue is a LOG WITH LANES. An event is appended once to a shared log and gets a dense position
  * 1, 2, 3 …. Each relay is a lane: a committed POSITION (everything at or below it is dealt with,
@@ -23,6 +23,7 @@
 #define VOLLEY_QUEUE_QUEUE_H
 
 #include "queue/operate.h"
+#include "queue/statistics.h"
 
 #include <uv.h>
 
@@ -163,6 +164,9 @@ typedef void queue_done_fn(void *arg, enum err e);
 typedef void queue_define_fn(void *arg, enum err e, const struct define_result *r, const char *why);
 typedef void queue_depth_fn(void *arg, enum err e, const struct queue_depth *d);
 typedef void queue_receipt_fn(void *arg, enum err e, const struct queue_receipt *r);
+typedef void queue_observe_fn(void *arg, enum err e, const struct observe_result *r);
+typedef void queue_statistics_fn(void *arg, enum err e, const struct statistics_page *p);
+typedef void queue_lead_fn(void *arg, enum err e, const struct lead_result *r);
 typedef void queue_closed_fn(void *arg);
 
 struct queue_follower {
@@ -241,6 +245,17 @@ struct queue_ops {
      * dropped, with the request; what is in flight (an exception) is settled. ERR_NOT_FOUND: no
      * such job, or it is over. */
     void (*cancel)(struct queue *q, uint64_t job, const char *by, queue_done_fn *fn, void *arg);
+
+    /* Adds to the statistics. Answered after it is durable. What was sent and not answered
+     * (ERR_UNKNOWN) may be counted, and is better forgotten than sent again. ERR_INVALID: too many,
+     * or a path there is not; ERR_STALE: a prober's epoch that is not the leader's: nothing is
+     * counted then. */
+    void (*observe)(struct queue *q, const struct observe_call *call, queue_observe_fn *fn,
+                    void *arg);
+    void (*statistics)(struct queue *q, const struct statistics_call *call, queue_statistics_fn *fn,
+                       void *arg);
+    /* Asks to lead, or to go on: see struct lead_result. */
+    void (*lead)(struct queue *q, const struct lead_call *call, queue_lead_fn *fn, void *arg);
 
     /* Ends everything under way (callbacks with ERR_CLOSED, or ERR_UNKNOWN for what was sent), then
      * frees `q` and calls `fn`. */

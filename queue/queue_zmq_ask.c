@@ -164,6 +164,33 @@ static void zmq_cancel(struct queue *queue, uint64_t job, const char *by, queue_
     pack_call(zmq_queue_of(queue), c, &r);
 }
 
+static void zmq_observe(struct queue *queue, const struct observe_call *call, queue_observe_fn *fn,
+                        void *arg)
+{
+    struct wire_request r = {.observe = *call};
+    struct call *c = new_call(zmq_queue_of(queue), WIRE_OBSERVE, arg);
+    c->fn.observe = fn;
+    pack_call(zmq_queue_of(queue), c, &r);
+}
+
+static void zmq_statistics(struct queue *queue, const struct statistics_call *call,
+                           queue_statistics_fn *fn, void *arg)
+{
+    struct wire_request r = {.statistics = *call};
+    struct call *c = new_call(zmq_queue_of(queue), WIRE_STATISTICS, arg);
+    c->fn.statistics = fn;
+    pack_call(zmq_queue_of(queue), c, &r);
+}
+
+static void zmq_lead(struct queue *queue, const struct lead_call *call, queue_lead_fn *fn,
+                     void *arg)
+{
+    struct wire_request r = {.lead = *call};
+    struct call *c = new_call(zmq_queue_of(queue), WIRE_LEAD, arg);
+    c->fn.lead = fn;
+    pack_call(zmq_queue_of(queue), c, &r);
+}
+
 void zmq_queue_pack_appends(struct call *c)
 {
     struct json_span *events = mem_new(c->appends_len * sizeof *events);
@@ -253,6 +280,15 @@ void zmq_queue_call_back(struct call *c, enum err e, const struct wire_reply *r)
     case WIRE_CANCEL:
         c->fn.done(c->arg, e);
         break;
+    case WIRE_OBSERVE:
+        c->fn.observe(c->arg, e, ok ? &r->observe : NULL);
+        break;
+    case WIRE_STATISTICS:
+        c->fn.statistics(c->arg, e, ok ? &r->statistics : NULL);
+        break;
+    case WIRE_LEAD:
+        c->fn.lead(c->arg, e, ok ? &r->lead : NULL);
+        break;
     case WIRE_TYPE_END:
         break;
     }
@@ -272,5 +308,8 @@ const struct queue_ops zmq_queue_ops = {
     .failed = zmq_failed,
     .jobs = zmq_jobs,
     .cancel = zmq_cancel,
+    .observe = zmq_observe,
+    .statistics = zmq_statistics,
+    .lead = zmq_lead,
     .close = zmq_queue_close,
 };

@@ -34,6 +34,9 @@ struct call {
         queue_failed_fn *failed;
         queue_jobs_fn *jobs;
         queue_done_fn *done;
+        queue_observe_fn *observe;
+        queue_statistics_fn *statistics;
+        queue_lead_fn *lead;
     } fn;
     void *arg;
     struct append *appends;

@@ -130,6 +130,16 @@ bool store_has_jobs(const struct store *s);
  * than retention. `*asked`: some lane has new requests. Within a turn. */
 MUST_USE enum err store_step_jobs(struct store *s, int64_t now_ms, uint64_t boot_ms, bool *asked);
 
+/* Within a turn. ERR_INVALID, ERR_STALE; ERR_NO_SPACE: a disk that is too full for appends. */
+MUST_USE enum err store_observe(struct store *s, const struct observe_call *c, int64_t now_ms,
+                                uint64_t boot_ms, struct observe_result *out);
+/* Its arrays are the store's, valid until the next call. */
+MUST_USE enum err store_statistics(struct store *s, const struct statistics_call *c, int64_t now_ms,
+                                   uint64_t boot_ms, struct statistics_page *out);
+/* Within a turn. `*changed`: there is another leader, or none any more. */
+MUST_USE enum err store_lead(struct store *s, const struct lead_call *c, int64_t now_ms,
+                             uint64_t boot_ms, struct lead_result *out, bool *changed);
+
 /* Other limits from now on, between turns; `dir` does not matter. */
 void store_set_limits(struct store *s, const struct store_options *o);
 

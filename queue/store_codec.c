@@ -77,6 +77,7 @@ void meta_pack(struct pack *p, const struct meta *m)
     pack_u64(p, m->lists_made);
     pack_u64(p, m->jobs_made);
     pack_u64(p, m->sum);
+    pack_u64(p, m->observed);
 }
 
 bool meta_unpack(struct unpack *u, uint32_t format, struct meta *m)
@@ -100,6 +101,8 @@ bool meta_unpack(struct unpack *u, uint32_t format, struct meta *m)
         m->jobs_made = unpack_u64(u);
         m->sum = unpack_u64(u);
     }
+    if (format > 2)
+        m->observed = unpack_u64(u);
     return done(u) && m->forget >= 1 && m->forget <= m->first && m->first <= m->head + 1;
 }
 

@@ -1,5 +1,5 @@
 /* The records of what operators do: lists of relays, replay jobs. As store_codec.c. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 void list_pack(struct pack *p, const struct list *l)
 {

@@ -35,6 +35,8 @@ static const struct {
     [TABLE_JOB] = {"job", 0},
     [TABLE_MEMBER] = {"member", 0},
     [TABLE_WAITING] = {"waiting", 0},
+    [TABLE_STATISTICS] = {"statistics", 0},
+    [TABLE_LEADER] = {"leader", 0},
 };
 
 /* ---- keys ---- */

@@ -231,6 +231,8 @@ enum err lane_remove(struct store *s, struct lane *l)
         e = drop_versions(s, l);
     if (e == ERR_NONE)
         e = runs_drop(s, l);
+    if (e == ERR_NONE)
+        e = statistics_drop(s, l->number);
     state_remove_lane(s, l);
     s->sweeping = true; /* its rows stand among the others', by position */
     s->sweep_next = 0;

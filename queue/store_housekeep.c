@@ -34,6 +34,16 @@ static bool may_expire(struct store *s, int64_t wall_ms, uint64_t boot_ms)
     return boot_ms >= m->calm_until_boot_ms;
 }
 
+bool clock_is_calm(const struct store *s, int64_t wall_ms, uint64_t boot_ms)
+{
+    const struct meta *m = &s->meta;
+    bool rebooted = boot_ms < m->look_boot_ms;
+    uint64_t up_ms = rebooted ? boot_ms : boot_ms - m->look_boot_ms;
+    bool jumped =
+        m->look_wall_ms != 0 && wall_ms - m->look_wall_ms > (int64_t)up_ms + STORE_JUMP_MS;
+    return jumped || (!rebooted && boot_ms < m->calm_until_boot_ms);
+}
+
 /* ---- expiry ---- */
 
 /* Moves the mark over what is older than retention. */

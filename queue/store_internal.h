@@ -23,6 +23,7 @@
  *   store_job_rows.c   the positions in them
  *   store_step.c       puts them back into their lanes
  *   store_show.c       depth, receipt, tally
+ *   store_statistics.c statistics, and who leads
  *   store_housekeep.c  expiry, trimming
  *   store_lane_max.c   what a lane pins beyond its share
  *   store_forget.c     what is forgotten, by time or because the store is full
@@ -33,11 +34,13 @@
 #ifndef VOLLEY_QUEUE_STORE_INTERNAL_H
 #define VOLLEY_QUEUE_STORE_INTERNAL_H
 
+#include "queue/lead.h"
 #include "queue/store.h"
+#include "queue/windows.h"
 
 #include <lmdb.h>
 
-#define STORE_FORMAT       2u   /* of all records; this build reads this one and the one before */
+#define STORE_FORMAT       3u   /* of all records; this build reads those before, too */
 #define STORE_ENTRY_COST   128u /* what an id counts in max_bytes */
 #define STORE_REQUEUE_MS   60000
 #define STORE_CALM_MS      3600000u /* after a jump of the wall clock nothing expires for so long */
@@ -68,9 +71,13 @@ enum table {
     TABLE_JOB,     /* number → struct job */
     TABLE_MEMBER,  /* lane position → struct member: in which job the row is */
     TABLE_WAITING, /* job lane position → nothing: its turn has not come */
+    /* since format 3 */
+    TABLE_STATISTICS, /* lane source route family → struct windows */
+    TABLE_LEADER,     /* role → struct leader */
     TABLE_COUNT
 };
 #define TABLES_OF_FORMAT_1 ((enum table)(TABLE_LATER + 1))
+#define TABLES_OF_FORMAT_2 ((enum table)(TABLE_WAITING + 1))
 
 /* Counters and marks. Positions below `first` are trimmed, below `forget` forgotten (or in
  * TABLE_LATER). */
@@ -89,6 +96,7 @@ struct meta {
     int64_t look_wall_ms; /* housekeeping's last look at the clocks; 0: never */
     uint64_t look_boot_ms;
     uint64_t calm_until_boot_ms;
+    uint64_t observed; /* version of the statistics */
 };
 
 struct entry {
@@ -139,6 +147,7 @@ struct lane {
     uint32_t exceptions_len;
     uint64_t exceptions_first; /* the lowest of them; 0 */
     struct learned learned;
+    uint64_t observed; /* not in the lane's record: version of its statistics, or a later one */
     /* Not in the lane's record. `wanted` is the newest's, `definition` the one in force: the same
      * memory when none waits. */
     struct definition *definition, *wanted;
@@ -192,6 +201,7 @@ struct store {
     uint32_t format;        /* of the records on disk */
     struct meta meta;
     bool meta_dirty;
+    struct leader leaders[LEAD_ROLE_COUNT];
     struct job *jobs; /* ascending by number, at most JOBS_MAX */
     size_t jobs_len;
     bool leftovers;      /* of jobs that are over, there may be rows in TABLE_WAITING */
@@ -224,6 +234,10 @@ struct store {
     struct failed_row *failed;
     struct failed_group *groups;
     struct replay_job *jobs_told;
+    struct relay_statistics *statistics;
+    struct path_statistics *ways;
+    size_t ways_len, ways_cap;
+    struct windows windows; /* scratch */
 };
 
 /* ---- store_db.c ---- */
@@ -296,7 +310,7 @@ uint32_t walk_key_u32(const struct walk *w, size_t at); /* big endian */
 uint64_t walk_key_u64(const struct walk *w, size_t at);
 uint64_t walk_key_pos(const struct walk *w); /* of an integer key */
 
-/* ---- store_codec.c: the readers return false when the record is not one ---- */
+/* ---- store_codec.c (more in store_operate.h): readers return false when the record is not one */
 
 /* A number below `count`, else `u` is bad. */
 unsigned record_enum(struct unpack *u, unsigned count);
@@ -322,12 +336,6 @@ void row_pack(struct pack *p, const struct row *r);
 bool row_unpack(struct unpack *u, struct row *r); /* not `from`, which is in the key */
 void history_pack(struct pack *p, const struct row *rows, size_t len);
 bool history_unpack(struct unpack *u, uint64_t pos, struct row rows[HISTORY_MAX], size_t *len);
-void list_pack(struct pack *p, const struct list *l);
-bool list_unpack(struct unpack *u, struct list *l);
-void job_pack(struct pack *p, const struct job *j);
-bool job_unpack(struct unpack *u, struct job *j); /* not its number */
-void member_pack(struct pack *p, const struct member *m);
-bool member_unpack(struct unpack *u, struct member *m);
 
 /* ---- store_check.c ---- */
 

@@ -164,14 +164,16 @@ static enum err make_new(struct store *s, struct problem *p)
 
 /* ---- an old one ---- */
 
-/* A store of the format before has not all of them. */
+/* A store of a format before has not all of them. */
 static enum err open_tables(struct store *s)
 {
     enum err e = db_open_tables(s, 0, TABLES_OF_FORMAT_1, false);
     if (e == ERR_NONE)
         e = state_find_format(s);
-    if (e == ERR_NONE && s->format == STORE_FORMAT)
-        e = db_open_tables(s, TABLES_OF_FORMAT_1, TABLE_COUNT, false);
+    if (e == ERR_NONE && s->format > 1)
+        e = db_open_tables(s, TABLES_OF_FORMAT_1, TABLES_OF_FORMAT_2, false);
+    if (e == ERR_NONE && s->format > 2)
+        e = db_open_tables(s, TABLES_OF_FORMAT_2, TABLE_COUNT, false);
     if (e == ERR_NOT_FOUND)
         e = problem_set(&s->problem, ERR_CORRUPT,
                         "%s/data.mdb is no store of volley; use another directory", s->dir);
@@ -280,6 +282,8 @@ void store_close(struct store *s)
     free(s->failed);
     free(s->groups);
     free(s->jobs_told);
+    free(s->statistics);
+    free(s->ways);
     free(s->dir);
     free(s);
 }

@@ -10,6 +10,27 @@
 /* Writes all records of the format before anew. Within the turn in which a store is opened. */
 MUST_USE enum err store_upgrade(struct store *s, int64_t now_ms);
 
+/* ---- store_codec_operate.c ---- */
+
+void list_pack(struct pack *p, const struct list *l);
+bool list_unpack(struct unpack *u, struct list *l);
+void job_pack(struct pack *p, const struct job *j);
+bool job_unpack(struct unpack *u, struct job *j); /* not its number */
+void member_pack(struct pack *p, const struct member *m);
+bool member_unpack(struct unpack *u, struct member *m);
+
+/* ---- store_statistics.c ---- */
+
+MUST_USE enum err leaders_load(struct store *s);
+/* The lane goes. */
+MUST_USE enum err statistics_drop(struct store *s, uint32_t lane);
+
+/* ---- store_housekeep.c ---- */
+
+/* The wall clock moved further than the machine was up since it was looked at last, or did so less
+ * than an hour ago. */
+bool clock_is_calm(const struct store *s, int64_t wall_ms, uint64_t boot_ms);
+
 /* ---- store_lists.c ---- */
 
 /* ERR_STALE when this list was in force and has been replaced since; `why` says by whom. `*again`:

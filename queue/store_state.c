@@ -24,11 +24,11 @@ static enum err read_meta(struct store *s, struct unpack *u)
     s->format = unpack_u32(u);
     if (memcmp(magic, "volley", sizeof magic) != 0)
         return db_corrupt(s, TABLE_META);
-    if (s->format != STORE_FORMAT && s->format != STORE_FORMAT - 1)
+    if (s->format == 0 || s->format > STORE_FORMAT)
         return problem_set(&s->problem, ERR_VERSION,
-                           "%s/data.mdb has format %u and this volley knows only %u and %u: use "
+                           "%s/data.mdb has format %u and this volley knows only 1 to %u: use "
                            "the volley that wrote it, or a newer one",
-                           s->dir, s->format, STORE_FORMAT - 1, STORE_FORMAT);
+                           s->dir, s->format, STORE_FORMAT);
     return ERR_NONE;
 }
 
@@ -123,6 +123,7 @@ static enum err load_lanes(struct store *s)
             break;
         }
         s->lanes_alive += l->retired ? 0 : 1;
+        l->observed = s->meta.observed;
     }
     walk_end(&w);
     if (e != ERR_NOT_FOUND)
@@ -139,8 +140,10 @@ enum err state_load(struct store *s)
     enum err e = load_meta(s);
     if (e == ERR_NONE)
         e = load_lanes(s);
-    if (e == ERR_NONE && s->format == STORE_FORMAT)
+    if (e == ERR_NONE && s->format > 1)
         e = jobs_load(s);
+    if (e == ERR_NONE && s->format > 2)
+        e = leaders_load(s);
     return e;
 }
 

@@ -1,9 +1,12 @@
-/* From format 1 to 2, in the turn in which the store is opened: a crash within it leaves format 1
- * as it was.
+/* From the formats before to this one, in the turn in which the store is opened: a crash within it
+ * leaves the old one as it was.
  *
- * Entries get their author, read from the event where it is still kept (else it stays unknown), and
- * the sum up to them; lanes and the meta record get fields that begin at nothing. The list in force
- * is what the lanes make up; when it came, and by whom, nobody wrote down: it counts from now. */
+ * From 2 to 3: tables for statistics, empty, and their version in the meta record.
+ *
+ * From 1 to 2: entries get their author, read from the event where it is still kept (else it stays
+ * unknown), and the sum up to them; lanes and the meta record get fields that begin at nothing. The
+ * list in force is what the lanes make up; when it came, and by whom, nobody wrote down: it counts
+ * from now. */
 #include "queue/store_operate.h"
 
 #include <stdlib.h>
@@ -66,16 +69,24 @@ static enum err upgrade_list(struct store *s, int64_t now_ms)
     return list_begin(s, hash, "", now_ms);
 }
 
-enum err store_upgrade(struct store *s, int64_t now_ms)
+static enum err upgrade_1(struct store *s, int64_t now_ms)
 {
-    enum err e = db_open_tables(s, TABLES_OF_FORMAT_1, TABLE_COUNT, true);
+    enum err e = db_open_tables(s, TABLES_OF_FORMAT_1, TABLES_OF_FORMAT_2, true);
     if (e == ERR_NONE)
         e = upgrade_entries(s);
     if (e == ERR_NONE)
         e = upgrade_list(s, now_ms);
     for (size_t i = 0; i < s->lanes_len; i++)
         s->lanes[i]->dirty = true;
+    return e == ERR_NONE ? jobs_load(s) : e;
+}
+
+enum err store_upgrade(struct store *s, int64_t now_ms)
+{
+    enum err e = s->format == 1 ? upgrade_1(s, now_ms) : ERR_NONE;
+    if (e == ERR_NONE)
+        e = db_open_tables(s, TABLES_OF_FORMAT_2, TABLE_COUNT, true);
     s->meta_dirty = true;
     s->format = STORE_FORMAT;
-    return e == ERR_NONE ? jobs_load(s) : e;
+    return e;
 }

@@ -36,6 +36,9 @@ enum wire_type {
     WIRE_FAILED,
     WIRE_JOBS,
     WIRE_CANCEL,
+    WIRE_OBSERVE,
+    WIRE_STATISTICS,
+    WIRE_LEAD,
     WIRE_TYPE_END
 };
 #define WIRE_IS_REPLY 0x80u /* set in the type of a reply */
@@ -79,6 +82,9 @@ struct wire_request {
             uint64_t job;
             char by[OPERATOR_SIZE];
         } cancel;
+        struct observe_call observe;
+        struct statistics_call statistics;
+        struct lead_call lead;
     };
 };
 
@@ -119,6 +125,9 @@ struct wire_reply {
             const struct replay_job *jobs;
             size_t len;
         } jobs;
+        struct observe_result observe;
+        struct statistics_page statistics;
+        struct lead_result lead;
     };
 };
 

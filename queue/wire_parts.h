@@ -56,4 +56,16 @@ void wire_get_failed_page(struct unpack *u, struct wire_arena *a, struct failed_
 void wire_put_jobs(struct pack *p, const struct replay_job *jobs, size_t len);
 const struct replay_job *wire_get_jobs(struct unpack *u, struct wire_arena *a, size_t *len);
 
+/* Statistics, and who leads: wire_statistics.c. */
+void wire_put_observe_call(struct pack *p, const struct observe_call *c);
+void wire_get_observe_call(struct unpack *u, struct wire_arena *a, struct observe_call *c);
+void wire_put_observe_result(struct pack *p, const struct observe_result *r);
+void wire_get_observe_result(struct unpack *u, struct observe_result *r);
+void wire_put_statistics_page(struct pack *p, const struct statistics_page *s);
+void wire_get_statistics_page(struct unpack *u, struct wire_arena *a, struct statistics_page *s);
+void wire_put_lead_call(struct pack *p, const struct lead_call *c);
+void wire_get_lead_call(struct unpack *u, struct lead_call *c);
+void wire_put_lead_result(struct pack *p, const struct lead_result *r);
+void wire_get_lead_result(struct unpack *u, struct lead_result *r);
+
 #endif

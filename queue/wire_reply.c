@@ -377,6 +377,15 @@ enum err wire_put_reply(struct buf *out, const struct wire_reply *r)
     case WIRE_JOBS:
         wire_put_jobs(&p, r->jobs.jobs, r->jobs.len);
         break;
+    case WIRE_OBSERVE:
+        wire_put_observe_result(&p, &r->observe);
+        break;
+    case WIRE_STATISTICS:
+        wire_put_statistics_page(&p, &r->statistics);
+        break;
+    case WIRE_LEAD:
+        wire_put_lead_result(&p, &r->lead);
+        break;
     case WIRE_CANCEL:
     case WIRE_TYPE_END:
         break;
@@ -431,6 +440,15 @@ enum err wire_get_reply(const void *data, size_t len, struct wire_arena *a, stru
         break;
     case WIRE_JOBS:
         out->jobs.jobs = wire_get_jobs(&u, a, &out->jobs.len);
+        break;
+    case WIRE_OBSERVE:
+        wire_get_observe_result(&u, &out->observe);
+        break;
+    case WIRE_STATISTICS:
+        wire_get_statistics_page(&u, a, &out->statistics);
+        break;
+    case WIRE_LEAD:
+        wire_get_lead_result(&u, &out->lead);
         break;
     case WIRE_CANCEL:
     case WIRE_TYPE_END:

@@ -175,6 +175,16 @@ enum err wire_put_request(struct buf *out, const struct wire_request *r)
         pack_u64(&p, r->cancel.job);
         pack_str(&p, r->cancel.by);
         break;
+    case WIRE_OBSERVE:
+        wire_put_observe_call(&p, &r->observe);
+        break;
+    case WIRE_STATISTICS:
+        pack_u64(&p, r->statistics.since);
+        pack_u32(&p, r->statistics.after);
+        break;
+    case WIRE_LEAD:
+        wire_put_lead_call(&p, &r->lead);
+        break;
     case WIRE_REGISTRY:
     case WIRE_JOBS:
     case WIRE_DEPTH:
@@ -222,6 +232,16 @@ enum err wire_get_request(const void *data, size_t len, struct wire_arena *a,
     case WIRE_CANCEL:
         out->cancel.job = unpack_u64(&u);
         unpack_str(&u, out->cancel.by, sizeof out->cancel.by);
+        break;
+    case WIRE_OBSERVE:
+        wire_get_observe_call(&u, a, &out->observe);
+        break;
+    case WIRE_STATISTICS:
+        out->statistics.since = unpack_u64(&u);
+        out->statistics.after = unpack_u32(&u);
+        break;
+    case WIRE_LEAD:
+        wire_get_lead_call(&u, &out->lead);
         break;
     case WIRE_REGISTRY:
     case WIRE_JOBS:

@@ -105,7 +105,7 @@ class OneShot(Scenario):
         lines = shown.splitlines()
         self.assertEqual(status, 0)
         self.assertLessEqual(max(columns(line) for line in lines), 80, shown)
-        self.assertRegex(lines[0], r"^RELAY +FAMILY RESULT +DNS CONNECT +TLS +WS NIP-11 CERT")
+        self.assertRegex(lines[0], r"^RELAY +FAMILY RESULT +DNS CONNECT +TLS +WS READ NIP-11")
         self.assertRegex(shown, r"(?m)^dead6 +ipv6 +timeout")
         self.assertRegex(shown, r"(?m)^ +connect: timeout after 3 s")
         self.assertRegex(shown, r"(?m)^  dead6: ipv4 \(IPv6 first")

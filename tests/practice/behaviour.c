@@ -22,6 +22,7 @@ static const struct word {
     {"garbage", FLAG, offsetof(struct behaviour, garbage), 0},
     {"wrong_id", FLAG, offsetof(struct behaviour, wrong_id), 0},
     {"huge", FLAG, offsetof(struct behaviour, huge), 0},
+    {"document", FLAG, offsetof(struct behaviour, document), 0},
     {"http", NUMBER, offsetof(struct behaviour, http), 0},
     {"slow", NUMBER, offsetof(struct behaviour, slow_ms), 0},
     {"rate", NUMBER, offsetof(struct behaviour, rate), 0},

@@ -19,6 +19,7 @@ struct behaviour {
     bool garbage;   /* frames that are no messages between the answers */
     bool wrong_id;  /* an OK for an event never sent, before each answer */
     bool huge;      /* one frame of 4 MiB after the handshake */
+    bool document;  /* tells of itself (NIP-11) */
     unsigned http;  /* the handshake is answered with this status */
     unsigned slow_ms;
     unsigned rate;                  /* accepted a second; beyond: rate-limited: */

@@ -265,6 +265,22 @@ static void on_auth(struct practice_client *c, const struct event *ev)
     answer(c, ev->id, c->authenticated, c->authenticated ? "" : "restricted: that is not you");
 }
 
+/* It keeps nothing to be read. */
+static void on_req(struct practice_client *c, const struct client_message *m)
+{
+    char text[128 + SUBSCRIPTION_LEN_MAX];
+    int len = (int)m->sub.len;
+    c->relay->reads++;
+    if (c->relay->now.silent)
+        return;
+    if (c->relay->now.auth && !c->authenticated)
+        (void)snprintf(text, sizeof text, "[\"CLOSED\",\"%.*s\",\"auth-required: who are you\"]",
+                       len, m->sub.p);
+    else
+        (void)snprintf(text, sizeof text, "[\"EOSE\",\"%.*s\"]", len, m->sub.p);
+    say(c, text);
+}
+
 static bool on_text(void *arg, const char *text, size_t len)
 {
     struct practice_client *c = arg;
@@ -272,8 +288,13 @@ static bool on_text(void *arg, const char *text, size_t len)
     struct event *ev = NULL;
     if (c->cut)
         return false;
-    if (message_from_client(text, len, &m, NULL) != ERR_NONE ||
-        (m.verb != VERB_EVENT && m.verb != VERB_AUTH) ||
+    enum err e = message_from_client(text, len, &m, NULL);
+    if (e == ERR_NONE && (m.verb == VERB_REQ || m.verb == VERB_CLOSE)) {
+        if (m.verb == VERB_REQ)
+            on_req(c, &m);
+        return true;
+    }
+    if (e != ERR_NONE || (m.verb != VERB_EVENT && m.verb != VERB_AUTH) ||
         event_parse(m.event, EVENT_LEN_MAX, &ev, NULL) != ERR_NONE) {
         c->relay->bad++;
         say(c, "[\"NOTICE\",\"invalid: practice relays take EVENT and AUTH\"]");
@@ -340,6 +361,25 @@ static void refuse_http(struct practice_client *c)
     hang_up(c);
 }
 
+/* NIP-11, where its manners have one. */
+static bool asks_for_document(const struct practice_client *c, const char *request)
+{
+    return c->relay->now.document && strstr(request, "application/nostr+json") != NULL;
+}
+
+static void tell_document(struct practice_client *c)
+{
+    static const char document[] = "{\"name\":\"practice\",\"software\":\"volley practice\"}";
+    char text[256];
+    int len = snprintf(text, sizeof text,
+                       "HTTP/1.1 200 OK\r\nContent-Type: application/nostr+json\r\n"
+                       "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                       strlen(document), document);
+    c->relay->documents++;
+    (void)io_send(c, (const uint8_t *)text, (size_t)len);
+    hang_up(c);
+}
+
 static void on_request(struct practice_client *c)
 {
     uint8_t bytes[2048];
@@ -353,6 +393,10 @@ static void on_request(struct practice_client *c)
     const char *text = buf_str(&c->request), *end = strstr(text, "\r\n\r\n");
     if (end == NULL || c->relay->now.mute)
         return;
+    if (asks_for_document(c, text)) {
+        tell_document(c);
+        return;
+    }
     if (c->relay->now.http > 0) {
         refuse_http(c);
         return;

@@ -45,9 +45,10 @@ static enum err put_counts(struct practice_relay *r, struct buf *out)
         ",\"connections_ipv6\":%" PRIu64 ",\"open\":%" PRIu64 ",\"open_max\":%" PRIu64
         ",\"links_max\":%" PRIu64 ",\"events\":%" PRIu64 ",\"accepted\":%" PRIu64
         ",\"unique\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"auths\":%" PRIu64 ",\"bad\":%" PRIu64
-        "}\n",
+        ",\"reads\":%" PRIu64 ",\"documents\":%" PRIu64 "}\n",
         r->name, url, stance_name(r->stance), r->connections[0], r->connections[1], r->open,
-        r->open_max, r->links_max, r->events, r->accepted, r->unique, r->refused, r->auths, r->bad);
+        r->open_max, r->links_max, r->events, r->accepted, r->unique, r->refused, r->auths, r->bad,
+        r->reads, r->documents);
 }
 
 static enum err obey(struct master *m, const char *line, struct buf *out)

@@ -52,7 +52,7 @@ struct practice_relay {
     FILE *record;          /* ms, connection, family, accepted, event: a line each */
     bool verify, anywhere; /* anywhere: listens on every address, not on loopback only */
     uint64_t connections[2], open, open_max, links, links_max, events, unique, accepted, refused,
-        auths, bad;
+        auths, bad, reads, documents;
     uint64_t rate_second, rate_used;
 };
 
@@ -76,5 +76,7 @@ int practice_relays(int argc, char **argv);
 int practice_post(int argc, char **argv);
 /* `practice sign`: events as told on stdin. */
 int practice_sign(void);
+/* `practice statistics`: what a queue keeps of reaching relays. */
+int practice_statistics(int argc, char **argv);
 
 #endif

@@ -385,3 +385,55 @@ void ask_close(uv_loop_t *loop, struct queue *q)
         die("a callback came from inside the call");
     run_until(loop, &closed, "close");
 }
+
+/* ---- statistics, lead ---- */
+
+static void on_observe(void *arg, enum err e, const struct observe_result *r)
+{
+    struct answer *a = arrive(arg, e, NULL);
+    if (e == ERR_NONE)
+        a->observe = *r;
+}
+
+void ask_observe(uv_loop_t *loop, struct queue *q, const struct observe_call *call,
+                 struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->observe(q, call, on_observe, &s);
+    finish(loop, &s, "observe");
+}
+
+static void on_statistics(void *arg, enum err e, const struct statistics_page *p)
+{
+    struct answer *a = arrive(arg, e, NULL);
+    if (e != ERR_NONE)
+        return;
+    a->statistics = *p;
+    struct relay_statistics *relays = wire_copy(&a->arena, p->relays, p->len, sizeof *relays);
+    for (size_t i = 0; i < p->len; i++)
+        relays[i].paths =
+            wire_copy(&a->arena, relays[i].paths, relays[i].paths_len, sizeof *relays[i].paths);
+    a->statistics.relays = relays;
+}
+
+void ask_statistics(uv_loop_t *loop, struct queue *q, const struct statistics_call *call,
+                    struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->statistics(q, call, on_statistics, &s);
+    finish(loop, &s, "statistics");
+}
+
+static void on_lead(void *arg, enum err e, const struct lead_result *r)
+{
+    struct answer *a = arrive(arg, e, NULL);
+    if (e == ERR_NONE)
+        a->lead = *r;
+}
+
+void ask_lead(uv_loop_t *loop, struct queue *q, const struct lead_call *call, struct answer *a)
+{
+    struct asking s = begin(a);
+    q->ops->lead(q, call, on_lead, &s);
+    finish(loop, &s, "lead");
+}

@@ -27,6 +27,9 @@ struct answer {
     struct failed_page failed;
     const struct replay_job *jobs;
     size_t jobs_len;
+    struct observe_result observe;
+    struct statistics_page statistics;
+    struct lead_result lead;
     struct wire_arena arena; /* what the above points to */
 };
 /* Frees what the answer points to. */
@@ -54,6 +57,11 @@ void ask_failed_all(uv_loop_t *loop, struct queue *q, const struct failed_call *
                     struct answer *a);
 void ask_jobs(uv_loop_t *loop, struct queue *q, struct answer *a);
 void ask_cancel(uv_loop_t *loop, struct queue *q, uint64_t job, struct answer *a);
+void ask_observe(uv_loop_t *loop, struct queue *q, const struct observe_call *call,
+                 struct answer *a);
+void ask_statistics(uv_loop_t *loop, struct queue *q, const struct statistics_call *call,
+                    struct answer *a);
+void ask_lead(uv_loop_t *loop, struct queue *q, const struct lead_call *call, struct answer *a);
 void ask_close(uv_loop_t *loop, struct queue *q);
 
 /* Runs the loop until `*flag`; ends the program after ten seconds. */

@@ -82,6 +82,9 @@ static ssize_t take(void *arg, uint8_t *data, size_t len)
 static bool echo(void *arg, const char *text, size_t len)
 {
     struct server_client *c = arg;
+    static const char eose[] = "[\"EOSE\",\"volley\"]";
+    if (strncmp(text, "[\"REQ\",\"volley\"", 15) == 0 && len > 15)
+        return websocket_send_text(c->ws, eose, strlen(eose)) == ERR_NONE;
     return websocket_send_text(c->ws, text, len) == ERR_NONE;
 }
 

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 enum link_server_does {
-    SERVER_ECHOES,    /* a websocket that sends each text back */
+    SERVER_ECHOES,    /* a websocket that sends each text back, but answers a REQ */
     SERVER_ANSWERS,   /* `answer` instead of the handshake's, then closes */
     SERVER_GREETS,    /* as ECHOES, with a text "hello" in the same write as the answer */
     SERVER_IS_SILENT, /* accepts and never says a byte */

@@ -179,6 +179,13 @@ static void tap_define(struct queue *q, const struct define_call *call, queue_de
     tap_of(q)->inner->ops->define(tap_of(q)->inner, call, fn, arg);
 }
 
+static void tap_observe(struct queue *q, const struct observe_call *call, queue_observe_fn *fn,
+                        void *arg)
+{
+    struct queue *inner = ((struct tap *)q)->inner;
+    inner->ops->observe(inner, call, fn, arg);
+}
+
 static const struct queue_ops tap_ops = {
     .append = tap_append,
     .read = tap_read,
@@ -186,6 +193,7 @@ static const struct queue_ops tap_ops = {
     .lease = tap_lease,
     .commit = tap_commit,
     .define = tap_define,
+    .observe = tap_observe,
 };
 
 void tap_init(struct tap *t, uv_loop_t *loop, struct queue *inner)

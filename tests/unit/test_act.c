@@ -95,8 +95,11 @@ static void wait_until_told(struct act_rig *t)
 
 static void act(struct act_rig *t, const char *url)
 {
-    t->request = (struct act_request){
-        .route = ROUTE_DIRECT, .family = MODE_IPV4, .timeout_ms = 2000, .nip11_ms = 500};
+    t->request = (struct act_request){.route = ROUTE_DIRECT,
+                                      .family = MODE_IPV4,
+                                      .timeout_ms = 2000,
+                                      .read_ms = 500,
+                                      .nip11_ms = 500};
     assert_int_equal(relay_url_parse(url, &t->request.url, NULL), ERR_NONE);
     if (t->o.socks) {
         t->request.route = ROUTE_TOR;
@@ -105,7 +108,7 @@ static void act(struct act_rig *t, const char *url)
         t->request.socks = &t->rig.ports;
     }
     t->told = 0;
-    (void)act_start(t->rig.dialer, &t->request, on_act, t);
+    (void)act_start(&t->rig.loop, t->rig.dialer, &t->request, on_act, t);
     assert_int_equal(t->told, 0);
     wait_until_told(t);
 }
@@ -125,6 +128,8 @@ static void a_good_relay_tells_each_phase_and_itself(void **state)
     act_here(t);
     assert_string_equal(act_verdict(&t->result), "ok");
     assert_true(t->result.try.connect_us > 0 && t->result.try.websocket_us > 0);
+    assert_true(t->result.peeked && t->result.read.answered && t->result.read.us > 0);
+    assert_true(act_good(&t->result));
     assert_int_equal(t->result.try.family, FAMILY_IPV4);
     assert_true(t->result.asked && t->result.told);
     assert_int_equal(t->result.nip11.min_pow_difficulty, 7);
@@ -248,10 +253,13 @@ static void an_act_may_be_cancelled_at_any_moment(void **state)
         start(t);
         char url[64];
         (void)snprintf(url, sizeof url, "ws://127.0.0.1:%d", t->server.port);
-        t->request = (struct act_request){
-            .route = ROUTE_DIRECT, .family = MODE_IPV4, .timeout_ms = 2000, .nip11_ms = 500};
+        t->request = (struct act_request){.route = ROUTE_DIRECT,
+                                          .family = MODE_IPV4,
+                                          .timeout_ms = 2000,
+                                          .read_ms = 500,
+                                          .nip11_ms = 500};
         assert_int_equal(relay_url_parse(url, &t->request.url, NULL), ERR_NONE);
-        struct act *a = act_start(t->rig.dialer, &t->request, on_act, t);
+        struct act *a = act_start(&t->rig.loop, t->rig.dialer, &t->request, on_act, t);
         for (int i = 0; i < turns && t->told == 0; i++)
             uv_run(&t->rig.loop, UV_RUN_ONCE);
         if (t->told == 0)

@@ -312,7 +312,7 @@ static void an_unknown_format_is_refused_by_name(void **state)
     box_path(b, "data.mdb", path);
     char *whole = slurp(path, &len);
     for (size_t i = 1; i + record.len + 4 <= len; i++) {
-        if (memcmp(whole + i, "volley\x02\0\0\0", 10) != 0)
+        if (memcmp(whole + i, "volley\x03\0\0\0", 10) != 0)
             continue;
         at = i;
         whole[i + 6] = 99;
@@ -334,7 +334,7 @@ static void a_damaged_meta_record_is_found_when_opened(void **state)
     struct store_box *b = *state;
     store_close(b->s);
     b->s = NULL;
-    spoil(b, "volley\x02", 7, 6);
+    spoil(b, "volley\x03", 7, 6);
     check_refused(b, ERR_CORRUPT);
 }
 

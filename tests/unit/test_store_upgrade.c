@@ -1,4 +1,4 @@
-/* A store that the format before wrote: it is read, and written as this format in the turn in which
+/* A store that a format before wrote: it is read, and written as this format in the turn in which
  * it is opened, or left as it was.
  *
  * The old store is made here: this build fills one, and its records are then written as format 1
@@ -46,6 +46,14 @@ static void pack_meta_1(struct pack *p, const struct meta *m)
     pack_i64(p, m->look_wall_ms);
     pack_u64(p, m->look_boot_ms);
     pack_u64(p, m->calm_until_boot_ms);
+}
+
+static void pack_meta_2(struct pack *p, const struct meta *m)
+{
+    pack_meta_1(p, m);
+    pack_u64(p, m->lists_made);
+    pack_u64(p, m->jobs_made);
+    pack_u64(p, m->sum);
 }
 
 static void pack_entry_1(struct pack *p, const struct entry *e)
@@ -102,7 +110,13 @@ static const struct old_table {
     const char *name;
     enum table table; /* for the checksum */
 } changed[] = {{"meta", TABLE_META}, {"entry", TABLE_ENTRY}, {"lane", TABLE_LANE}};
-static const char *const added[] = {"history", "list", "job", "member", "waiting"};
+static const char *const added[] = {"statistics",
+                                    "leader",
+                                    /* since format 2: */ "history",
+                                    "list",
+                                    "job",
+                                    "member",
+                                    "waiting"};
 
 static void ok(int rc)
 {
@@ -110,7 +124,7 @@ static void ok(int rc)
         die("lmdb: %s", mdb_strerror(rc));
 }
 
-/* The record `v` of this format as format 1 had it. */
+/* The record `v` of this format as that format had it. */
 static void rewrite(enum table t, const MDB_val *k, const MDB_val *v, uint32_t format,
                     struct buf *out)
 {
@@ -125,7 +139,10 @@ static void rewrite(enum table t, const MDB_val *k, const MDB_val *v, uint32_t f
         struct meta m;
         u.p += 10;
         good = meta_unpack(&u, STORE_FORMAT, &m);
-        pack_meta_1(&p, &m);
+        if (format == 2)
+            pack_meta_2(&p, &m);
+        else
+            pack_meta_1(&p, &m);
     } else if (t == TABLE_ENTRY) {
         struct entry e;
         good = entry_unpack(&u, STORE_FORMAT, &e);
@@ -166,7 +183,7 @@ static void rewrite_table(MDB_txn *txn, const struct old_table *t, uint32_t form
     buf_fini(&record);
 }
 
-/* Closes the store, and makes it one of format 1. */
+/* Closes the store, and makes it one of this format: 2, or 1 whatever it then says. */
 static void make_old(struct store_box *b, uint32_t format)
 {
     MDB_env *env;
@@ -178,9 +195,9 @@ static void make_old(struct store_box *b, uint32_t format)
     ok(mdb_env_set_mapsize(env, 1u << 30));
     ok(mdb_env_open(env, b->dir, 0, 0600));
     ok(mdb_txn_begin(env, NULL, 0, &txn));
-    for (size_t i = 0; i < COUNT_OF(changed); i++)
+    for (size_t i = 0; i < (format == 2 ? 1 : COUNT_OF(changed)); i++)
         rewrite_table(txn, &changed[i], format);
-    for (size_t i = 0; i < COUNT_OF(added); i++) {
+    for (size_t i = 0; i < (format == 2 ? 2 : COUNT_OF(added)); i++) {
         MDB_dbi dbi;
         ok(mdb_dbi_open(txn, added[i], 0, &dbi));
         ok(mdb_drop(txn, dbi, 1));
@@ -271,6 +288,35 @@ static void a_store_of_format_1_is_read_and_written_anew(void **state)
     assert_int_equal(box_status(b, 1).learned.ipv6_connect_ms, 0);
     box_reopen(b);
     check_filled(b);
+    store_close(b->s);
+    b->s = NULL;
+    assert_int_equal(format_of(b), STORE_FORMAT);
+}
+
+static void a_store_of_format_2_gets_tables_for_statistics(void **state)
+{
+    static const struct observation seen = {.lane = 1, .counts = {.attempts = 3}};
+    static const struct observe_call call = {.list = &seen, .len = 1};
+    static const struct statistics_call all;
+    struct store_box *b = *state;
+    struct observe_result r;
+    struct statistics_page p;
+    fill(b);
+    make_old(b, 2);
+    assert_int_equal(format_of(b), 2);
+    box_reopen(b);
+    check_filled(b);
+    assert_int_equal(box_status(b, 1).learned.ipv6_connect_ms, 777);
+    assert_int_equal(store_statistics(b->s, &all, b->now_ms, b->boot_ms, &p), ERR_NONE);
+    assert_int_equal(p.len, 0);
+    box_begin(b);
+    assert_int_equal(store_observe(b->s, &call, b->now_ms, b->boot_ms, &r), ERR_NONE);
+    box_commit(b);
+    box_reopen(b);
+    assert_int_equal(store_statistics(b->s, &all, b->now_ms, b->boot_ms, &p), ERR_NONE);
+    assert_int_equal(p.len, 1);
+    assert_int_equal(p.version, 1);
+    assert_int_equal(p.relays[0].paths[0].total.attempts, 3);
     store_close(b->s);
     b->s = NULL;
     assert_int_equal(format_of(b), STORE_FORMAT);
@@ -414,6 +460,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         BOX_TEST(a_store_of_format_1_is_read_and_written_anew),
+        BOX_TEST(a_store_of_format_2_gets_tables_for_statistics),
         BOX_TEST(authors_are_known_as_far_as_events_are_kept),
         BOX_TEST(lanes_are_measured_in_an_upgraded_store),
         BOX_TEST(the_list_of_an_upgraded_store_is_in_force),

@@ -325,6 +325,40 @@ static void bounds_hold_where_the_bytes_are_there(void **state)
     wire_arena_free(&a);
 }
 
+static void statistics_keep_every_field(void **state)
+{
+    (void)state;
+    struct wire_arena a = {0};
+    struct wire_request q;
+    struct wire_reply r;
+    get_request(14, &a, &q);
+    assert_int_equal(q.observe.source, STAT_PROBE);
+    assert_int_equal(q.observe.epoch, 77);
+    assert_memory_equal(q.observe.list, observations, sizeof observations);
+    get_request(15, &a, &q);
+    assert_int_equal(q.statistics.since, 88);
+    assert_int_equal(q.statistics.after, 3);
+    get_request(16, &a, &q);
+    assert_int_equal(q.lead.id[0], 1);
+    assert_string_equal(q.lead.name, "host:1");
+    assert_true(q.lead.leaving);
+    get_reply(16, &a, &r);
+    assert_int_equal(r.observe.taken, 2);
+    assert_int_equal(r.observe.unknown, 1);
+    assert_int_equal(r.observe.now_ms, 1234);
+    get_reply(17, &a, &r);
+    assert_int_equal(r.statistics.now_ms, 1234);
+    assert_int_equal(r.statistics.version, 5);
+    assert_int_equal(r.statistics.next, 6);
+    assert_string_equal(r.statistics.relays[0].url, "wss://relay.example");
+    assert_memory_equal(r.statistics.relays[0].paths, ways, sizeof ways);
+    get_reply(18, &a, &r);
+    assert_true(r.lead.leads);
+    assert_int_equal(r.lead.epoch, 5);
+    assert_string_equal(r.lead.leader, "host:1");
+    wire_arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +373,7 @@ int main(void)
         cmocka_unit_test(no_ids_and_any_id_are_told_apart),
         cmocka_unit_test(a_page_of_no_rows_or_too_many_is_refused),
         cmocka_unit_test(bounds_hold_where_the_bytes_are_there),
+        cmocka_unit_test(statistics_keep_every_field),
     };
     return cmocka_run_group_tests(tests, fill, empty);
 }

@@ -84,6 +84,28 @@ static const struct lane_commit commits[] = {{.lane = 3,
 static const uint8_t ids[][EVENT_ID_LEN] = {{1, 2, 3}, {4, 5, 6}};
 static const struct definition defs[] = {{.url = "wss://a.example"}, {.url = "wss://b.example"}};
 
+static const struct observation observations[] = {
+    {.lane = 3,
+     .route = ROUTE_DIRECT,
+     .family = FAMILY_IPV4,
+     .counts = {.attempts = 9,
+                .successes = 4,
+                .failures = {[STAT_TIMEOUT] = 2, [STAT_OTHER] = 300},
+                .uses = 3,
+                .deliveries = 70000,
+                .phases = {[STAT_CONNECT] = {123456, {[0] = 1, [47] = 5}}}},
+     .streak = -2,
+     .success_ago_ms = 5,
+     .failure_ago_ms = 6,
+     .last = {.at_ms = 7,
+              .why = STAT_TLS,
+              .text = "expired",
+              .phases_us = {1, 2, 3, 4, 5, 6, 0},
+              .certificate_end_s = 1700000000,
+              .address = "::1",
+              .software = "strfry"}},
+    {.lane = 4}};
+
 static const struct wire_request all_requests[] = {
     {.type = WIRE_APPEND, .number = 1, .append = {appends, 2}},
     {.type = WIRE_APPEND, .number = 1},
@@ -122,6 +144,9 @@ static const struct wire_request all_requests[] = {
     {.type = WIRE_FAILED, .number = 11, .failed = {.what = FAILED_LIST, .limit = 1}},
     {.type = WIRE_JOBS, .number = 12},
     {.type = WIRE_CANCEL, .number = 13, .cancel = {7, "me@here"}},
+    {.type = WIRE_OBSERVE, .number = 14, .observe = {STAT_PROBE, 77, observations, 2}},
+    {.type = WIRE_STATISTICS, .number = 15, .statistics = {88, 3}},
+    {.type = WIRE_LEAD, .number = 16, .lead = {LEAD_PROBER, {1}, "host:1", true}},
 };
 
 static const struct wire_appended appended[] = {
@@ -141,7 +166,9 @@ static const struct failed_group groups[] = {{3, CLASS_BLOCKED, 7, 2, 1},
 static const struct replay_job jobs[] = {
     {7, JOB_RUNNING, 100, 0, 5000, 21, 1, 2, 3, 4, 11, "--relay a", "me@here"},
     {.number = 8, .state = JOB_CANCELLED, .ended_ms = 99}};
-static struct wire_reply all_replies[16];
+static struct path_statistics ways[2];
+static struct relay_statistics relays[2];
+static struct wire_reply all_replies[19];
 
 static void fill_lanes(void)
 {
@@ -176,6 +203,27 @@ static void fill_operate(void)
     failed_rows[1] = (struct failed_row){.lane = 4, .row = rows[1]};
 }
 
+static void fill_statistics(void)
+{
+    ways[0] = (struct path_statistics){.source = STAT_PROBE,
+                                       .route = ROUTE_DIRECT,
+                                       .family = FAMILY_IPV4,
+                                       .total = observations[0].counts,
+                                       .last_success_ms = 1,
+                                       .last_failure_ms = 2,
+                                       .streak = -3,
+                                       .last = observations[0].last};
+    ways[0].windows[STAT_DAY] =
+        (struct window_statistics){.attempts = 1,
+                                   .successes = 2,
+                                   .failures = {3, 4, 5, 6, 7, 8, 9, 10, 11},
+                                   .uses = 12,
+                                   .deliveries = 13,
+                                   .phases = {[STAT_DELIVERED] = {14, 15, 16, 17, 18}}};
+    relays[0] = (struct relay_statistics){3, "wss://relay.example", ways, 2};
+    relays[1] = (struct relay_statistics){.lane = 4};
+}
+
 static int fill(void **state)
 {
     (void)state;
@@ -185,6 +233,7 @@ static int fill(void **state)
     tails[1] = (struct queue_tail){.ev = events[0]};
     fill_lanes();
     fill_operate();
+    fill_statistics();
     const struct wire_reply all[] = {
         {.type = WIRE_APPEND, .number = 1, .append = {appended, 3}},
         {.type = WIRE_READ, .number = 2, .read = {99, events, 2}},
@@ -204,6 +253,9 @@ static int fill(void **state)
         {.type = WIRE_JOBS, .number = 14, .jobs = {jobs, 2}},
         {.type = WIRE_CANCEL, .number = 15},
         {.type = WIRE_CANCEL, .number = 16, .err = ERR_NOT_FOUND},
+        {.type = WIRE_OBSERVE, .number = 17, .observe = {2, 1, 1234}},
+        {.type = WIRE_STATISTICS, .number = 18, .statistics = {1234, 5, 6, relays, 2}},
+        {.type = WIRE_LEAD, .number = 19, .lead = {true, 5, "host:1", 1234}},
     };
     memcpy(all_replies, all, sizeof all);
     return 0;

@@ -42,10 +42,9 @@ int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct as
     a->status = 1;
     if (uv_loop_init(&a->loop) != 0)
         die("cannot make an event loop");
-    const struct queue_options o = {.url = inv->config.queue.url,
-                                    .keys_dir = inv->config.queue.keys_dir,
-                                    .quiet = true,
-                                    .timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : 5000};
+    struct queue_options o = queue_options_of(&inv->config);
+    o.quiet = true;
+    o.timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : 5000;
     enum err e = queue_open(&a->loop, &o, &a->queue, &p);
     if (e != ERR_NONE) {
         uv_loop_close(&a->loop);

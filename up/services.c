@@ -170,8 +170,8 @@ static int ingest_run(const struct invocation *inv)
     s.service.on_reload = ingest_take;
     s.service.reads = ingest_reads;
     s.service.live = ingest_live;
-    const struct queue_options qo = {.url = inv->config.queue.url,
-                                     .keys_dir = inv->config.queue.keys_dir};
+    struct queue_options qo = queue_options_of(&inv->config);
+    qo.lives = true;
     enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
@@ -322,8 +322,9 @@ static int publisher_run(const struct invocation *inv)
     if (!s.child)
         check_ipv6_log(&ipv6);
     /* Well below a lease's term: one answer that is lost must not cost the lanes. */
-    const struct queue_options qo = {
-        .url = c->queue.url, .keys_dir = c->queue.keys_dir, .timeout_ms = LEASE_RENEW_MS};
+    struct queue_options qo = queue_options_of(c);
+    qo.lives = true;
+    qo.timeout_ms = LEASE_RENEW_MS;
     enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));

@@ -4,6 +4,7 @@
  * turn that somebody wants. */
 #include "queue/queue_redis_state.h"
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "queue/redis_facts.h"
 
@@ -12,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEAT_MS   100
-#define REPLY_MAX (2u * WIRE_MESSAGE_MAX)
-#define FACTS_MAX (WIRE_MESSAGE_MAX / 2)
+#define BEAT_MS      100
+#define TAIL_WAIT_MS 1000
+#define REPLY_MAX    (2u * WIRE_MESSAGE_MAX)
+#define FACTS_MAX    (WIRE_MESSAGE_MAX / 2)
 
 static struct redis_queue *redis_queue_of(struct queue *q)
 {
@@ -109,8 +111,13 @@ static void on_message(void *arg, const void *data, size_t len)
     struct wire_arena a = {0};
     struct wire_published p;
     if (q->phase == REDIS_READY && wire_get_published(data, len, &a, &p) == ERR_NONE) {
-        for (size_t i = 0; i < p.tails_len && q->following; i++)
+        for (size_t i = 0; i < p.tails_len && q->following; i++) {
+            if (q->tail_lost > 0) {
+                q->tail_lost--;
+                continue;
+            }
             q->follower.on_tail(q->follower.arg, &p.tails[i]);
+        }
         wake(q);
     }
     wire_arena_free(&a);
@@ -146,6 +153,9 @@ static void on_beat(uv_timer_t *t)
     (void)snprintf(meta, sizeof meta, "%s:meta", q->prefix);
     const char *argv[] = {"HMGET", meta, "head", "news"};
     const size_t lens[] = {5, strlen(meta), 4, 4};
+    /* The first beat tells that the tail arrives; but it is the truth, and the tail a hint. */
+    if (!redis_link_is_up(q->tail) && clock_boot_ms() - q->followed_ms < TAIL_WAIT_MS)
+        return;
     if (q->phase == REDIS_READY && !q->beating)
         q->beating = redis_link_send(q->link, 4, argv, lens, on_beat_reply, q->session);
 }
@@ -184,7 +194,13 @@ static void redis_follow(struct queue *queue, const struct queue_follower *f)
     q->follower = *f;
     if (q->tail == NULL)
         open_tail(q);
+    q->followed_ms = clock_boot_ms();
     uv_timer_start(&q->beat, on_beat, 0, BEAT_MS);
+}
+
+void queue_redis_lose_tail(struct queue *queue, unsigned count)
+{
+    redis_queue_of(queue)->tail_lost = count;
 }
 
 /* ---- the connection */

@@ -21,5 +21,9 @@
 /* As queue_open, for redis://… and redis+unix://… */
 MUST_USE enum err queue_redis_open(uv_loop_t *loop, const struct queue_options *o,
                                    struct queue **out, struct problem *p);
+/* For tests: the next `count` events are not told to this follower, as one that is slow misses
+ * them.
+ */
+void queue_redis_lose_tail(struct queue *q, unsigned count);
 
 #endif

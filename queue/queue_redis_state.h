@@ -53,6 +53,8 @@ struct redis_queue {
     bool woken;
     struct queue_follower follower;
     bool following;
+    uint64_t followed_ms;      /* since when */
+    unsigned tail_lost;        /* for tests: so many next ones are left out */
     struct redis_house *house; /* NULL: somebody else's business */
 
     bool closing;

@@ -212,10 +212,14 @@ static void on_message(redisAsyncContext *ac, void *reply, void *link)
 {
     struct redis_link *l = link;
     const redisReply *r = reply;
-    if (r == NULL || ac != l->ac || r->type != REDIS_REPLY_ARRAY || r->elements != 3 ||
-        r->element[2]->type != REDIS_REPLY_STRING || l->state != LINK_UP)
+    if (r == NULL || ac != l->ac || r->type != REDIS_REPLY_ARRAY || r->elements != 3)
         return;
-    l->ops.on_message(l->arg, r->element[2]->str, r->element[2]->len);
+    if (r->element[2]->type == REDIS_REPLY_INTEGER && l->state == LINK_DIALING) {
+        redis_link_good(l);
+        come_up(l);
+    } else if (r->element[2]->type == REDIS_REPLY_STRING && l->state == LINK_UP) {
+        l->ops.on_message(l->arg, r->element[2]->str, r->element[2]->len);
+    }
 }
 
 static void subscribe(struct redis_link *l)
@@ -223,8 +227,7 @@ static void subscribe(struct redis_link *l)
     const char *argv[] = {"SUBSCRIBE", l->channel};
     const size_t lens[] = {9, strlen(l->channel)};
     redis_uv_subscribed(l->ac);
-    if (redisAsyncCommandArgv(l->ac, on_message, l, 2, argv, lens) == REDIS_OK)
-        come_up(l);
+    (void)redisAsyncCommandArgv(l->ac, on_message, l, 2, argv, lens);
 }
 
 static void on_select(void *arg, uint64_t tag, const redisReply *r)

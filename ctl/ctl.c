@@ -1,5 +1,7 @@
 #include "ctl/ctl.h"
 
+#include "queue/redis_address.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,9 @@ void ask_done(struct ask *a, enum err e, int status)
     else if (e == ERR_CLOSED || e == ERR_UNKNOWN || e == ERR_TIMEOUT)
         a->status = command_fail(
             a->inv, 1,
-            "the queue at %s does not answer; is 'volley up' (or 'volley queue') running?",
+            redis_address_is(a->inv->config.queue.url)
+                ? "the Redis at %s does not answer"
+                : "the queue at %s does not answer; is 'volley up' (or 'volley queue') running?",
             a->inv->config.queue.url);
     else if (e == ERR_NO_SPACE)
         a->status = command_fail(a->inv, 1,

@@ -403,6 +403,15 @@ static void on_head(void *arg, uint64_t head, uint64_t news)
     f->o.on_lease_news(f->o.arg);
 }
 
+static void on_restart(void *arg)
+{
+    struct feed *f = arg;
+    f->gen++;
+    f->turn++;
+    f->head = f->tail_next = f->leased = 0;
+    drop_wishes(f, 0, UINT64_MAX);
+}
+
 /* ---- the public face ---- */
 
 static void on_idle(uv_idle_t *h)
@@ -426,7 +435,8 @@ struct feed *feed_new(uv_loop_t *loop, struct queue *q, const struct feed_option
     uv_timer_init(loop, &f->retry);
     f->news.data = f->retry.data = f;
     f->handles = 2;
-    const struct queue_follower follower = {.on_tail = on_tail, .on_head = on_head, .arg = f};
+    const struct queue_follower follower = {
+        .on_tail = on_tail, .on_head = on_head, .on_restart = on_restart, .arg = f};
     q->ops->follow(q, &follower);
     return f;
 }

@@ -172,6 +172,9 @@ struct queue_follower {
      * a hold, a definition): a hint too, as the next renewal brings it anyway. */
     void (*on_head)(void *arg, uint64_t head, uint64_t news);
     void *arg;
+    /* The queue may not be what it was (Redis was restarted, or a replica took over): what was told
+     * and read before is to be read again, and the head may have fallen. NULL: not of interest. */
+    void (*on_restart)(void *arg);
 };
 
 struct queue_ops {

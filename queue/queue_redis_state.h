@@ -45,6 +45,7 @@ struct redis_queue {
     char shas[VERB_END][REDIS_SHA_SIZE];
     char store[REDIS_STORE_SIZE];
     char incarnation[REDIS_INCARNATION_SIZE];
+    char known[REDIS_INCARNATION_SIZE]; /* the last one that was ours; empty: none yet */
 
     uv_check_t check;
     uv_idle_t idle;

@@ -33,6 +33,18 @@ static bool is_text(const redisReply *r)
     return r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS;
 }
 
+static void come_up(struct redis_queue *q)
+{
+    bool restarted = q->known[0] != '\0' && strcmp(q->known, q->incarnation) != 0;
+    memcpy(q->known, q->incarnation, sizeof q->known);
+    q->phase = REDIS_READY;
+    redis_link_good(q->link);
+    calls_trouble(&q->calls, "");
+    if (restarted && q->following && q->follower.on_restart != NULL)
+        q->follower.on_restart(q->follower.arg);
+    q->calls.ops.wake(q->calls.arg);
+}
+
 static void on_hello(void *arg, uint64_t tag, const redisReply *r)
 {
     struct redis_queue *q = arg;
@@ -50,10 +62,7 @@ static void on_hello(void *arg, uint64_t tag, const redisReply *r)
         give_up(q, text);
     } else {
         (void)snprintf(q->store, sizeof q->store, "%s", r->element[0]->str);
-        q->phase = REDIS_READY;
-        redis_link_good(q->link);
-        calls_trouble(&q->calls, "");
-        q->calls.ops.wake(q->calls.arg);
+        come_up(q);
     }
 }
 

@@ -205,27 +205,20 @@ static struct fact *fact_at(struct read *r, uint64_t pos)
     return &r->facts[pos - r->from];
 }
 
-static void note_superseded(struct feed *f, uint64_t pos, uint64_t newer)
+/* The facts of `pos` in the cache, or in reads under way: both get them. */
+static void note(struct feed *f, uint64_t pos, uint64_t newer, uint64_t deleted_by)
 {
     struct entry *e = find(f, pos);
-    if (e != NULL)
+    if (e != NULL && newer != 0)
         e->ev.newer = newer;
+    if (e != NULL && deleted_by != 0)
+        e->ev.deleted_by = deleted_by;
     for (int i = 0; i < READS_MAX; i++) {
         struct fact *fact = fact_at(f->reads[i], pos);
-        if (fact != NULL)
+        if (fact != NULL && newer != 0)
             fact->newer = newer;
-    }
-}
-
-static void note_deleted(struct feed *f, uint64_t pos, uint64_t by)
-{
-    struct entry *e = find(f, pos);
-    if (e != NULL)
-        e->ev.deleted_by = by;
-    for (int i = 0; i < READS_MAX; i++) {
-        struct fact *fact = fact_at(f->reads[i], pos);
-        if (fact != NULL)
-            fact->deleted_by = by;
+        if (fact != NULL && deleted_by != 0)
+            fact->deleted_by = deleted_by;
     }
 }
 
@@ -373,9 +366,9 @@ static void on_tail(void *arg, const struct queue_tail *t)
     if (t->deleted_more)
         f->gen++;
     for (size_t i = 0; i < t->superseded_len; i++)
-        note_superseded(f, t->superseded[i], pos);
+        note(f, t->superseded[i], pos, 0);
     for (size_t i = 0; i < t->deleted_len; i++)
-        note_deleted(f, t->deleted[i], pos);
+        note(f, t->deleted[i], 0, pos);
     if (pos >= f->tail_next) {
         f->tail_next = pos + 1;
         store(f, &t->ev, false, f->gen);

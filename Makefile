@@ -124,7 +124,7 @@ run: deps
 # ---- testing ---------------------------------------------------------------------------------------------------------
 .PHONY: test test-binaries
 test: deps-test
-	@$(MAKE) --no-print-directory -j$$(nproc) build build/release/shim.so lint
+	@$(MAKE) --no-print-directory -j$$(nproc) build build/release/shim.so build/release/clock.so lint
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=asan test-binaries
 	@tests/run $(PART)
 

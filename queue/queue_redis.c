@@ -68,7 +68,10 @@ bool redis_run(struct redis_queue *q, unsigned verb, struct redis_text frame,
 static void on_call_reply(void *arg, uint64_t number, const redisReply *r)
 {
     struct redis_queue *q = arg;
+    const struct call *c = calls_find(&q->calls, number);
     if (r->type == REDIS_REPLY_STRING) {
+        if (c != NULL)
+            redis_audit(q, c, r->str, r->len);
         bool good = calls_reply(&q->calls, r->str, r->len);
         if (good && q->phase == REDIS_READY)
             calls_trouble(&q->calls, "");

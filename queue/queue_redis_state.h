@@ -56,6 +56,7 @@ struct redis_queue {
     bool following;
     uint64_t followed_ms;      /* since when */
     unsigned tail_lost;        /* for tests: so many next ones are left out */
+    uint64_t replaying;        /* deliveries of the replay job that is being made, for the log */
     struct redis_house *house; /* NULL: somebody else's business */
 
     bool closing;
@@ -86,6 +87,9 @@ void redis_answer_foreign(struct redis_queue *q);
 
 /* Leaves the connection; what was sent is unknown. */
 void redis_leave(struct redis_queue *q);
+
+/* redis_audit.c. Writes the log's line when the answer to `c` tells of a change. */
+void redis_audit(struct redis_queue *q, const struct call *c, const void *data, size_t len);
 
 /* redis_house.c */
 struct redis_house *redis_house_new(struct redis_queue *q);

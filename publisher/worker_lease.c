@@ -50,6 +50,8 @@ static void take_grant(struct worker *w, const struct lane_grant *g, uint64_t no
     h->lane = lane_new(g, &l, feed_head(w->feed), rng_next(&w->rng), w->wall_offset_ms, now_ms);
     HASH_ADD(hh, w->holdings, number, sizeof h->number, h);
     h->more = g->requests_len == QUEUE_REQUESTS_MAX;
+    if (g->held)
+        worker_lease_soon(w);
     LOG(LOG_INFO, "lane granted", LOG_S("relay", g->definition.url), LOG_I("epoch", g->epoch),
         LOG_I("position", g->position),
         LOG_I("behind", feed_head(w->feed) > g->position ? feed_head(w->feed) - g->position : 0));
@@ -61,7 +63,10 @@ static void take_kept(struct worker *w, const struct lane_kept *k, uint64_t now_
     struct holding *h = find(w, k->lane);
     if (h == NULL)
         return;
+    bool was_held = lane_is_held(h->lane);
     lane_kept(h->lane, k, now_ms);
+    if (lane_is_held(h->lane) != was_held)
+        worker_lease_soon(h->worker); /* somebody may wait for our word that it stopped */
     h->more = k->requests_len == QUEUE_REQUESTS_MAX;
     if (k->next != NULL) {
         worker_apply_settings(h);

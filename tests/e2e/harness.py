@@ -21,6 +21,8 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SEED = int(os.environ.pop("VOLLEY_SEED", random.randrange(1 << 30)))
+# What keeps the queue of a pipeline unless it says otherwise: "embedded" (volley queue) or "redis" (a redis-server of the test's own).
+BACKEND = os.environ.pop("VOLLEY_TEST_QUEUE", "embedded")
 
 
 def figure(text):
@@ -215,8 +217,9 @@ def post_one(port, event):
 class Volley:
     """A whole pipeline in a folder: configuration, data, `up` or single services."""
 
-    def __init__(self, folder, relays, build="asan", **keys):
+    def __init__(self, folder, relays, build="asan", backend=None, **keys):
         self.folder = folder
+        self.backend = backend or BACKEND
         self.program = os.path.join(ROOT, "build", build, "volley")
         self.build = build
         self.ingest_port = free_port()
@@ -229,6 +232,9 @@ class Volley:
             "queue.data_dir": self.data,
             "publisher.route": "direct",
         }
+        self.redis_options = {}  # of the server's configuration: what a test wants otherwise
+        if self.backend == "redis":
+            self.keys["queue.url"] = "redis+unix://" + self.redis_socket
         self.keys.update(keys.pop("keys", {}))
         self.relays = relays
         self.write_config()
@@ -255,10 +261,29 @@ class Volley:
     def url(self):
         return "ws://127.0.0.1:%d" % self.ingest_port
 
+    @property
+    def redis_socket(self):
+        return os.path.join(self.folder, "redis.sock")
+
+    def redis_command(self):
+        """A redis-server that keeps the promises, with its data in this folder."""
+        os.makedirs(self.data, exist_ok=True)
+        options = {"port": "0", "unixsocket": self.redis_socket, "unixsocketperm": "700", "dir": self.data, "appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no", "maxmemory-policy": "noeviction", "save": ""}
+        options.update(self.redis_options)
+        return ["redis-server"] + [word for name, value in options.items() for word in ("--" + name, value)]
+
+    def redis(self, *args):
+        """What redis-cli prints."""
+        r = subprocess.run(["redis-cli", "-s", self.redis_socket] + list(args), capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        return r.stdout.strip()
+
     def start(self, service, env=None, wait=True):
         e = dict(self.env)
         e.update(env or {})
-        self.services[service] = Process([self.program, service, "-c", self.config], os.path.join(self.folder, service + ".log"), env=e)
+        command = [self.program, service, "-c", self.config]
+        if service == "queue" and self.backend == "redis":
+            command = self.redis_command()
+        self.services[service] = Process(command, os.path.join(self.folder, service + ".log"), env=e)
         if wait and service in ("up", "ingest"):
             self.wait_listening()
         if wait and service == "queue":
@@ -273,6 +298,8 @@ class Volley:
             self.wait_lanes()
 
     def up(self):
+        if self.backend == "redis":
+            self.start("queue")
         self.start("up")
         if self.relays:
             self.wait_lanes()

@@ -244,31 +244,6 @@ local function step_job(j)
     end
 end
 
--- ---- for XINFO GROUPS: a consumer group a lane stands where the lane does
-
-local function mirror(l)
-    local position = lanes.position(l)
-    if l.mirrored_made == 1 and l.mirrored == position then
-        return
-    end
-    local verb = l.mirrored_made == 1 and 'SETID' or 'CREATE'
-    local args = { verb, base.key('log'), l.url, position .. '-0' }
-    if verb == 'CREATE' then
-        args[#args + 1] = 'MKSTREAM'
-    end
-    args[#args + 1] = 'ENTRIESREAD'
-    args[#args + 1] = position
-    redis.pcall('XGROUP', unpack(args))
-    lanes.set(l, 'mirrored', position)
-    lanes.set(l, 'mirrored_made', 1)
-end
-
-local function mirror_all()
-    for _, l in ipairs(lanes.live()) do
-        mirror(l)
-    end
-end
-
 -- ---- all
 
 local held, more = what == '-' or take_lease(), false
@@ -280,9 +255,6 @@ if held and what ~= '-' then
     more = what == '1' and clean(may_expire())
     for _, j in ipairs(jobs.all()) do
         step_job(j)
-    end
-    if what == '1' then
-        mirror_all()
     end
 end
 base.finish()

@@ -6,7 +6,7 @@
 --   last_request delivered
 --   failed skipped expired: events covered by such rows; nrows: rows; runs: rows of several positions
 --   xlen xlow: how many exceptions, the lowest; reqs: requests that wait; jobbed: asked rows of jobs
---   def_version new_version: in force; the newest (larger: it waits); mirrored mirrored_made: housekeep.lua
+--   def_version new_version: in force; the newest (larger: it waits)
 --   url: of the newest definition; def new: packed definitions (definition_pack)
 --   holder: publisher's id (16 bytes); learned: 25 bytes as on the wire; paths: as on the wire, without count
 -- p:lane:<n>:v  version -> '<I8' from, packed definition: those that hold or held, and those that wait
@@ -16,7 +16,7 @@ local lanes = { cache = {}, X = '<I8I4I4i8', X_SIZE = 24, NOTHING_LEARNED = stri
 local lane_numbers = {}
 for name in string.gmatch('retired retired_ms start position floor epoch seq progress stalls hold ' ..
     'last_request delivered failed skipped expired nrows runs xlen xlow reqs jobbed ' ..
-    'def_version new_version mirrored mirrored_made', '%S+') do
+    'def_version new_version', '%S+') do
     lane_numbers[name] = true
 end
 

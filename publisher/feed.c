@@ -390,19 +390,19 @@ static void on_head(void *arg, uint64_t head, uint64_t news)
 {
     struct feed *f = arg;
     take_head(f, head);
-    if (news == f->lease_news)
-        return;
+    if (news != f->lease_news)
+        f->o.on_lease_news(f->o.arg);
     f->lease_news = news;
-    f->o.on_lease_news(f->o.arg);
 }
 
 static void on_restart(void *arg)
 {
     struct feed *f = arg;
-    f->gen++;
-    f->turn++;
+    f->gen++, f->turn++;
     f->head = f->tail_next = f->leased = 0;
     drop_wishes(f, 0, UINT64_MAX);
+    if (f->o.on_restart != NULL)
+        f->o.on_restart(f->o.arg);
 }
 
 /* ---- the public face ---- */

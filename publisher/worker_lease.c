@@ -98,17 +98,31 @@ static void drop_given(struct worker *w)
 
 /* ---- the term ---- */
 
-/* Nothing of it may be written any more. False when that was also the worker's end. */
-static bool end_term(struct worker *w)
+static void drop_all(struct worker *w, const char *why)
 {
     if (w->holdings != NULL)
-        LOG(LOG_WARN, "lease ended without renewal", LOG_I("lanes", HASH_COUNT(w->holdings)));
+        LOG(LOG_WARN, why, LOG_I("lanes", HASH_COUNT(w->holdings)));
     struct holding *h, *next;
     HASH_ITER(hh, w->holdings, h, next)
     worker_drop(h);
+}
+
+/* Nothing of it may be written any more. False when that was also the worker's end. */
+static bool end_term(struct worker *w)
+{
+    drop_all(w, "lease ended without renewal");
     if (w->leaving)
         worker_finish(w); /* nothing is left to give back */
     return !w->leaving;
+}
+
+/* What we know of the lanes may be ahead of what the queue knows now: as we hold none of them any
+ * more, they are granted anew, with new epochs. */
+void worker_on_restart(void *worker)
+{
+    struct worker *w = worker;
+    drop_all(w, "the queue was restarted, or another took over; its lanes are taken anew");
+    worker_lease_soon(w);
 }
 
 void worker_on_term(uv_timer_t *t)

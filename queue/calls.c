@@ -118,11 +118,17 @@ void calls_down(struct calls *cs)
         end_call(cs, cs->sent, true, ERR_UNKNOWN, NULL);
 }
 
-void calls_refuse(struct calls *cs)
+void calls_refuse(struct calls *cs, unsigned type)
 {
     uint64_t last = cs->last_number; /* not those that the callbacks make */
-    while (cs->waiting != NULL && cs->waiting->number <= last)
-        end_call(cs, cs->waiting, false, ERR_CLOSED, NULL);
+    for (struct call *c = cs->waiting; c != NULL && c->number <= last;) {
+        if (type != 0 && c->type != type) {
+            c = c->next;
+            continue;
+        }
+        end_call(cs, c, false, ERR_CLOSED, NULL);
+        c = cs->waiting; /* the callback may have ended others */
+    }
 }
 
 void calls_end(struct calls *cs)

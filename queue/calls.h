@@ -94,8 +94,8 @@ void calls_fail(struct calls *cs, uint64_t number, enum err e, const char *why);
 void calls_again(struct calls *cs, uint64_t number);
 /* What was sent will not be answered any more: all that is ERR_UNKNOWN. */
 void calls_down(struct calls *cs);
-/* What waits is not going to be sent soon: it ends with ERR_CLOSED. */
-void calls_refuse(struct calls *cs);
+/* What waits is not to be sent (any more): it ends with ERR_CLOSED. `type` 0: all of it. */
+void calls_refuse(struct calls *cs, unsigned type);
 /* Both. */
 void calls_end(struct calls *cs);
 /* A sent call; NULL when there is none of this number (any more). */

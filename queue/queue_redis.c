@@ -239,7 +239,7 @@ void redis_leave(struct redis_queue *q)
 {
     redis_link_drop(q->link);
     forget_session(q);
-    calls_refuse(&q->calls);
+    calls_refuse(&q->calls, 0);
 }
 
 static void on_trouble(void *arg, const char *text)
@@ -247,7 +247,7 @@ static void on_trouble(void *arg, const char *text)
     struct redis_queue *q = arg;
     calls_trouble(&q->calls, text);
     if (q->calls.quiet) /* somebody waits at a terminal */
-        calls_refuse(&q->calls);
+        calls_refuse(&q->calls, 0);
 }
 
 /* ---- turns, and the end */

@@ -40,6 +40,10 @@ static void come_up(struct redis_queue *q)
     q->phase = REDIS_READY;
     redis_link_good(q->link);
     calls_trouble(&q->calls, "");
+    if (restarted) { /* what these say is from before */
+        calls_refuse(&q->calls, WIRE_COMMIT);
+        calls_refuse(&q->calls, WIRE_LEASE);
+    }
     if (restarted && q->following && q->follower.on_restart != NULL)
         q->follower.on_restart(q->follower.arg);
     q->calls.ops.wake(q->calls.arg);

@@ -7,7 +7,6 @@
 --   failed skipped expired: events covered by such rows; nrows: rows; runs: rows of several positions
 --   xlen xlow: how many exceptions, the lowest; reqs: requests that wait; jobbed: asked rows of jobs
 --   def_version new_version: in force; the newest (larger: it waits)
---   held_until era: see lease.lua
 --   url: of the newest definition; def new: packed definitions (definition_pack)
 --   holder: publisher's id (16 bytes); learned: 25 bytes as on the wire; paths: as on the wire, without count
 -- p:lane:<n>:v  version -> '<I8' from, packed definition: those that hold or held, and those that wait
@@ -17,7 +16,7 @@ local lanes = { cache = {}, X = '<I8I4I4i8', X_SIZE = 24, NOTHING_LEARNED = stri
 local lane_numbers = {}
 for name in string.gmatch('retired retired_ms start position floor epoch seq progress stalls hold ' ..
     'last_request delivered failed skipped expired nrows runs xlen xlow reqs jobbed ' ..
-    'def_version new_version held_until era', '%S+') do
+    'def_version new_version', '%S+') do
     lane_numbers[name] = true
 end
 
@@ -55,6 +54,20 @@ function lanes.add(l, field, value)
     lanes.set(l, field, l[field] + value)
 end
 
+-- A consumer group a lane, named by its number and URL, stands where the lane does, so that XINFO
+-- GROUPS shows how far it lags. Nobody reads through it.
+local function mirror(l)
+    local key, name, at = base.key('log'), l.number .. ' ' .. l.url, lanes.position(l)
+    if l.retired == 1 then
+        redis.pcall('XGROUP', 'DESTROY', key, name)
+        return
+    end
+    local moved = redis.pcall('XGROUP', 'SETID', key, name, at .. '-0', 'ENTRIESREAD', at)
+    if type(moved) == 'table' and moved.err then -- no such group yet, or no log
+        redis.call('XGROUP', 'CREATE', key, name, at .. '-0', 'MKSTREAM', 'ENTRIESREAD', at)
+    end
+end
+
 function lanes.save()
     for _, l in pairs(lanes.cache) do
         local args = {}
@@ -64,6 +77,9 @@ function lanes.save()
         end
         if #args > 0 then
             redis.call('HSET', lanes.key(l), unpack(args))
+        end
+        if l.dirty.position or l.dirty.floor or l.dirty.retired then
+            mirror(l)
         end
         l.dirty = {}
     end

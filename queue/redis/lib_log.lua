@@ -24,6 +24,11 @@ function log.entry(pos)
     return raw and log.unpack(raw) or nil
 end
 
+-- There is an entry.
+function log.known(pos)
+    return redis.call('HEXISTS', base.key('at'), pos) == 1
+end
+
 -- The position of an id; nil when it is not known (any more).
 function log.find(id)
     local pos = redis.call('HGET', base.key('ids'), id)

@@ -438,6 +438,16 @@ local function expired(from, to, attempts, cls)
         family = 0, first = base.now_ms(), last = base.now_ms(), text = '', job = 0, asked = 0 }
 end
 
+-- A run goes on where the last one of its class ended: an outage is one row.
+local function add_run(l, r)
+    local last = rows.find(l, r.from - 1)
+    if last and last.ending == r.ending and last.cls == r.cls and last.attempts == 0 and last.job == 0 then
+        r.from, r.first = last.from, last.first
+        erase(l, last)
+    end
+    insert(l, r)
+end
+
 -- Gives up what is not settled from the lane's position to `to`, and the exceptions there. With
 -- RETENTION an exception that was asked for lately stays. Returns how many.
 function rows.give_up(l, to, cls)
@@ -455,7 +465,7 @@ function rows.give_up(l, to, cls)
     end
     local from = lanes.position(l) + 1
     if from <= to then
-        insert(l, expired(from, to, 0, cls))
+        add_run(l, expired(from, to, 0, cls))
         count = count + to - from + 1
     end
     if count > 0 and to > l.floor then

@@ -231,14 +231,17 @@ static void a_follower_hears_tail_and_head_and_of_a_restart(void **state)
     publish(w, 8);
     spin_until(&w->loop, has_tail, w, "the tail");
     assert_int_equal(w->last_pos, 8);
+    w->wanted = w->redis.subscribers + 1;
     fake_redis_cut(&w->redis); /* the same Redis again: nothing of that */
     assert_int_not_equal(ask(w), ERR_NOT_FOUND);
     assert_int_equal(ask(w), ERR_NONE);
     assert_int_equal(w->restarts, 0);
+    w->head = 0;
+    spin_until(&w->loop, has_head, w, "a beat");
     (void)snprintf(w->redis.run_id, sizeof w->redis.run_id, "%040d", 2);
+    w->wanted = w->redis.subscribers + 1;
     fake_redis_cut(&w->redis);
     spin_until(&w->loop, has_restarted, w, "the restart");
-    w->wanted = w->redis.subscribers + 1;
     w->head = 0;
     spin_until(&w->loop, has_head, w, "a beat again");
     w->tails = 0;

@@ -249,9 +249,9 @@ end
 local held, more = what == '-' or take_lease(), false
 if held then
     move_clock()
-    leases.expire()
 end
 if held and what ~= '-' then
+    leases.expire()
     more = what == '1' and clean(may_expire())
     for _, j in ipairs(jobs.all()) do
         step_job(j)

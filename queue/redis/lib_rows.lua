@@ -438,9 +438,10 @@ local function expired(from, to, attempts, cls)
         family = 0, first = base.now_ms(), last = base.now_ms(), text = '', job = 0, asked = 0 }
 end
 
--- A run goes on where the last one of its class ended: an outage is one row.
+-- A run goes on where the last one of its class ended: an outage is one row. But as long as something
+-- of the last one is to be sent once more, it tells how long that is so (rows.asked_lately).
 local function add_run(l, r)
-    local last = rows.find(l, r.from - 1)
+    local last = l.reqs == 0 and (l.xlen == 0 or l.xlow >= r.from) and rows.find(l, r.from - 1)
     if last and last.ending == r.ending and last.cls == r.cls and last.attempts == 0 and last.job == 0 then
         r.from, r.first = last.from, last.first
         erase(l, last)

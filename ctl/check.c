@@ -93,6 +93,14 @@ static void check_clock(struct check *k)
         check_say(k, CHECK_OK, "clock: synchronized");
 }
 
+static size_t alive(const struct queue_depth *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->lanes_len; i++)
+        n += !d->lanes[i].retired;
+    return n;
+}
+
 static void on_depth(void *arg, enum err e, const struct queue_depth *d)
 {
     struct check *k = arg;
@@ -100,7 +108,7 @@ static void on_depth(void *arg, enum err e, const struct queue_depth *d)
         check_say(k, CHECK_OK,
                   "queue: answers, every acknowledged event is on disk; %" PRIu64
                   " events held, %zu lanes",
-                  d->events, d->lanes_len);
+                  d->events, alive(d));
     else if (k->ask.queue->trouble.text[0] != '\0')
         check_say(k, CHECK_ERROR, "queue: %s", k->ask.queue->trouble.text);
     else

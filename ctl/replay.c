@@ -24,6 +24,7 @@ struct replay {
     uint64_t job; /* made, to be cancelled, or followed */
     uv_timer_t timer;
     struct progress progress;
+    int64_t now_ms;       /* the queue's, for ages */
     uint64_t answered_ms; /* boot clock */
 };
 
@@ -208,15 +209,26 @@ static void on_jobs(void *arg, enum err e, const struct replay_job *jobs, size_t
     const struct table_look look = {.width = terminal_size(1, NULL),
                                     .colours = terminal_colours(1)};
     if (e == ERR_NONE && !r->rows.json)
-        jobs_table(jobs, len, clock_wall_ms(), &look, stdout);
+        jobs_table(jobs, len, r->now_ms, &look, stdout);
     for (size_t i = 0; e == ERR_NONE && r->rows.json && i < len; i++)
         print_json(jobs_object(&jobs[i]), stdout);
     ask_done(&r->rows.ask, e, e == ERR_NONE ? 0 : 1);
 }
 
+static void on_queue_clock(void *arg, enum err e, const struct queue_depth *d)
+{
+    struct replay *r = arg;
+    if (e != ERR_NONE) {
+        ask_done(&r->rows.ask, e, 1);
+        return;
+    }
+    r->now_ms = d->now_ms;
+    r->rows.ask.queue->ops->jobs(r->rows.ask.queue, on_jobs, r);
+}
+
 static void ask_jobs(struct ask *ask)
 {
-    ask->queue->ops->jobs(ask->queue, on_jobs, ask);
+    ask->queue->ops->depth(ask->queue, on_queue_clock, ask); /* it tells the queue's time */
 }
 
 /* ---- cancelling ---- */

@@ -82,10 +82,11 @@ struct worker {
     int64_t judge_offset_ms; /* the same, but slow to believe a jump; see worker_judge_ms */
     uint64_t jumped_ms;      /* when it last jumped; 0 never */
     bool clock_known;
-    bool queue_away;    /* the last call failed */
-    uint64_t leased_ms; /* when the last call was sent */
-    bool leaving, left; /* draining; and the queue was told */
-    bool force;         /* the relay list changed while we ran: it is meant */
+    bool queue_away;           /* the last call failed */
+    uint64_t registry_version; /* as the last reply told */
+    uint64_t leased_ms;        /* when the last call was sent */
+    bool leaving, left;        /* draining; and the queue was told */
+    bool force;                /* the relay list changed while we ran: it is meant */
     struct worker_call *defining, *leasing;
 
     /* the commit */

@@ -76,10 +76,11 @@ static void take_kept(struct worker *w, const struct lane_kept *k, uint64_t now_
     worker_wake(h);
 }
 
-static void lose(struct holding *h)
+/* With another list of relays lanes end: that was somebody's will. Else another has it. */
+static void lose(struct holding *h, bool relisted)
 {
-    LOG(LOG_WARN, "lane lost", LOG_S("relay", lane_definition(h->lane)->url),
-        LOG_I("epoch", lane_epoch(h->lane)));
+    LOG(relisted ? LOG_INFO : LOG_WARN, relisted ? "lane ended with the relay list" : "lane lost",
+        LOG_S("relay", lane_definition(h->lane)->url), LOG_I("epoch", lane_epoch(h->lane)));
     worker_drop(h);
 }
 
@@ -146,7 +147,8 @@ static void take_reply(struct worker *w, const struct lease_reply *r, uint64_t n
     drop_given(w);
     for (size_t i = 0; i < r->lost_len; i++)
         if ((h = find(w, r->lost[i])) != NULL)
-            lose(h);
+            lose(h, r->registry_version != w->registry_version);
+    w->registry_version = r->registry_version;
     for (h = w->holdings; h != NULL; h = h->hh.next)
         lane_set_clock(h->lane, w->wall_offset_ms);
     for (size_t i = 0; i < r->kept_len; i++)

@@ -57,9 +57,10 @@ static void follow_route(struct holding *h, uint64_t now_ms)
 static void end_lane(struct holding *h, const struct lane_committed *r, uint64_t now_ms)
 {
     if (!lane_commit_end(h->lane, r)) {
-        LOG(r->status == COMMIT_STALE ? LOG_WARN : LOG_ERROR, "commit refused, lane lost",
+        bool stale = r->status == COMMIT_STALE;
+        LOG(stale ? LOG_INFO : LOG_ERROR, "commit refused, lane lost",
             LOG_S("relay", lane_definition(h->lane)->url),
-            LOG_S("reason", r->status == COMMIT_STALE ? "another holds it" : "invalid"));
+            LOG_S("reason", stale ? "another holds it, or it left the relay list" : "invalid"));
         worker_drop(h);
         return;
     }
@@ -95,7 +96,7 @@ static void on_commit(void *arg, enum err e, const struct lane_committed *lanes,
             refused += answered && lanes[i].status == COMMIT_STALE;
     }
     if (refused > 0)
-        LOG(LOG_WARN, "commit refused, others hold the lanes now", LOG_I("lanes", refused));
+        LOG(LOG_INFO, "commit refused, the lanes were lost before", LOG_I("lanes", refused));
     worker_commit(w, now_ms);
 }
 

@@ -3,8 +3,9 @@
  *
  * Positions are trimmed in their order, so they fall due nearly in their order: one mark walks
  * behind the other. What can't be forgotten in its turn (it failed later, or somebody asked for it
- * again) is put into TABLE_LATER under the time when it is looked at again. Rows are cleared range
- * by range, so that a lane's runs are cut once and not for each position. */
+ * again) is put into TABLE_LATER under the time when it is looked at again: when it is due as far
+ * as is known then (it may fail later once more), or, when it is due and wanted, a little later.
+ * Rows are cleared range by range, so that a lane's runs are cut once and not for each position. */
 #include "queue/store_internal.h"
 
 #define LOOK_AGAIN_MS 60000
@@ -57,8 +58,10 @@ static int64_t due_ms(const struct store *s, const struct entry *en)
 static enum err look_later(struct forgetting *f, uint64_t pos, const struct entry *en)
 {
     int64_t at_ms = due_ms(f->s, en);
-    if (at_ms <= f->now_ms)
+    if (at_ms <= f->now_ms) {
         at_ms = f->now_ms + LOOK_AGAIN_MS;
+        f->s->late_ms = at_ms;
+    }
     struct key k = key_u64_u64((uint64_t)at_ms, pos);
     struct pack p = db_record(f->s);
     return db_put(f->s, TABLE_LATER, &k, &p);
@@ -158,27 +161,58 @@ struct candidate {
     struct entry entry;
 };
 
-/* The first that was put off and that nobody wants (any more). */
-static enum err first_put_off(struct store *s, struct candidate *c)
+/* It failed again since it was put off: it goes to where it belongs. */
+static enum err put_off_again(struct walk *w, uint64_t pos, int64_t at_ms)
 {
-    struct walk w;
+    struct key k = key_u64_u64((uint64_t)at_ms, pos);
+    enum err e = walk_del(w);
+    struct pack p = db_record(w->s);
+    return e == ERR_NONE ? db_put(w->s, TABLE_LATER, &k, &p) : e;
+}
+
+/* One that was put off until `at_ms`: better than `c`, or not. */
+static enum err weigh(struct walk *w, uint64_t pos, int64_t at_ms, struct candidate *c)
+{
+    struct candidate x = {.pos = pos};
     bool want;
-    c->pos = 0;
+    enum err e = entry_get(w->s, pos, &x.entry);
+    if (e == ERR_NOT_FOUND)
+        return walk_del(w); /* it was forgotten before its time */
+    if (e == ERR_NONE)
+        e = lanes_want(w->s, pos, &want);
+    if (e != ERR_NONE || want)
+        return e;
+    x.due_ms = due_ms(w->s, &x.entry);
+    if (x.due_ms > at_ms)
+        return put_off_again(w, pos, x.due_ms);
+    bool sooner = x.due_ms < c->due_ms || (x.due_ms == c->due_ms && pos < c->pos);
+    if (c->pos == 0 || sooner)
+        *c = x;
+    return ERR_NONE;
+}
+
+/* Of those that were put off, and that nobody wants (any more), the one that is due first. Behind
+ * it stand none that are due before, except among those that were due already when they were put
+ * off; how late these may stand is not remembered over a restart. */
+static enum err first_put_off(struct forgetting *f, struct candidate *c)
+{
+    struct store *s = f->s;
+    struct walk w;
+    *c = (struct candidate){.pos = 0};
+    if (s->late_ms == 0)
+        s->late_ms = f->now_ms + LOOK_AGAIN_MS;
     enum err e = walk_begin(s, TABLE_LATER, &w);
     if (e != ERR_NONE)
         return e;
     for (e = walk_seek(&w, NULL); e == ERR_NONE; e = walk_next(&w)) {
-        uint64_t pos = walk_key_u64(&w, sizeof pos);
-        e = entry_get(s, pos, &c->entry);
-        if (e == ERR_NOT_FOUND)
-            e = walk_del(&w); /* its record is from before it failed again, and it is forgotten */
-        else if (e == ERR_NONE && (e = lanes_want(s, pos, &want)) == ERR_NONE && !want)
-            c->pos = pos;
-        if (e != ERR_NONE || c->pos != 0)
+        int64_t at_ms = (int64_t)walk_key_u64(&w, 0);
+        if (c->pos != 0 && at_ms > c->due_ms && at_ms > s->late_ms)
+            break;
+        e = weigh(&w, walk_key_u64(&w, sizeof(uint64_t)), at_ms, c);
+        if (e != ERR_NONE)
             break;
     }
     walk_end(&w);
-    c->due_ms = c->pos != 0 ? due_ms(s, &c->entry) : 0;
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
@@ -215,7 +249,7 @@ static enum err forget_oldest(struct forgetting *f)
     struct candidate in_turn, put_off;
     enum err e = first_in_turn(f, &in_turn);
     if (e == ERR_NONE)
-        e = first_put_off(f->s, &put_off);
+        e = first_put_off(f, &put_off);
     if (e != ERR_NONE)
         return e;
     if (put_off.pos != 0 && (in_turn.pos == 0 || put_off.due_ms <= in_turn.due_ms))

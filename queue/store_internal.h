@@ -212,6 +212,7 @@ struct store {
     uint64_t look_written_boot_ms;
     int64_t asked_due_ms; /* nothing that was asked for again is too old before */
     uint64_t news;        /* see store_news */
+    int64_t late_ms;      /* nothing that was due when it was put off stands later; 0: not known */
     uint64_t loose_next;  /* where the walk through TABLE_LOOSE goes on */
     bool sweeping;        /* rows of lanes that are gone are looked for, */
     uint64_t sweep_next;  /* from this position on */

@@ -154,6 +154,54 @@ static void what_failed_later_than_its_neighbours_is_forgotten_later(void **stat
     assert_int_equal(d.lanes[0].failed, 0);
 }
 
+/* Note `n`, of a lane where all is settled, is sent again and fails again. */
+static void fail_again(struct store_box *b, unsigned n, uint64_t position)
+{
+    assert_int_equal(box_append(b, make_note(0, n)).requeued, 1);
+    struct lane_grant g = box_grant(b, 1, 2);
+    struct row failed = box_row(b, n, ROW_FAILED, CLASS_POW);
+    struct lane_commit c = box_next(b, 1, position);
+    assert_int_equal(g.requests_len, 1);
+    c.requests_taken = g.requests[0].number;
+    c.rows_added = &failed;
+    c.rows_added_len = 1;
+    assert_int_equal(box_lane_commit(b, &c).status, COMMIT_DONE);
+}
+
+/* Leaves room for less than one more note, and appends it. */
+static void make_one_go(struct store_box *b, unsigned n, uint64_t pos)
+{
+    box_housekeep(b);
+    b->options.max_bytes = box_depth(b).bytes + 1;
+    store_set_limits(b->s, &b->options);
+    assert_int_equal(box_note(b, n), pos);
+}
+
+static void when_full_what_failed_once_more_goes_after_what_did_not(void **state)
+{
+    struct store_box *b = *state;
+    box_relays(b, 1);
+    (void)box_grant(b, 1, 1);
+    box_notes(b, 1, 3);
+    for (uint64_t pos = 1; pos <= 3; pos++)
+        box_fail(b, 1, pos);
+    box_housekeep(b);
+    for (unsigned n = 1; n <= 2; n++) {
+        box_pass(b, 61000);
+        fail_again(b, n, 3);
+    }
+    make_one_go(b, 4, 4); /* the third; the others are put off */
+    assert_true(box_known(b, 1) && box_known(b, 2) && !box_known(b, 3));
+    box_pass(b, 61000);
+    fail_again(b, 1, 3);
+    make_one_go(b, 5, 5);
+    assert_true(box_known(b, 1));
+    assert_false(box_known(b, 2));
+    make_one_go(b, 6, 6);
+    assert_false(box_known(b, 1));
+    assert_true(box_known(b, 4) && box_known(b, 5));
+}
+
 /* A dead relay's request does not keep an event for ever. */
 static void what_was_asked_for_and_nobody_took_up_goes_after_retention(void **state)
 {
@@ -263,6 +311,7 @@ int main(void)
         BOX_TEST(a_machine_that_was_off_for_long_waits_an_hour),
         BOX_TEST(clocks_that_are_read_a_moment_apart_do_not_jump),
         BOX_TEST(what_failed_later_than_its_neighbours_is_forgotten_later),
+        BOX_TEST(when_full_what_failed_once_more_goes_after_what_did_not),
         BOX_TEST(what_was_asked_for_and_nobody_took_up_goes_after_retention),
         BOX_TEST(what_is_asked_for_keeps_its_bytes_when_the_log_goes_on),
         BOX_TEST(rows_of_a_lane_that_left_hold_nothing),

@@ -494,5 +494,6 @@ function rows.retire(l)
     lanes.set(l, 'retired', 1)
     lanes.set(l, 'retired_ms', base.now_ms())
     redis.call('ZREM', base.key('live'), l.number)
+    redis.call('ZADD', base.key('retired'), base.now_ms(), l.number)
     lanes.live_list, lanes.wanted_set = nil, nil
 end

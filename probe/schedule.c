@@ -261,3 +261,13 @@ void schedule_undone(struct schedule *s, uint32_t lane, uint32_t family, uint64_
     i->again = true;
     i->due_ms = now_ms;
 }
+
+void schedule_forgive(struct schedule *s, uint64_t now_ms)
+{
+    for (size_t k = 0; k < s->len; k++) {
+        struct item *i = &s->items[k];
+        if (i->failures > 1 && !i->running)
+            place(s, i, now_ms);
+        i->failures = i->failures > 0 ? 1 : 0;
+    }
+}

@@ -42,5 +42,9 @@ bool schedule_next(struct schedule *s, uint64_t now_ms, uint32_t *lane, uint32_t
 void schedule_done(struct schedule *s, uint32_t lane, uint32_t family, bool ok);
 /* It was given up before it ended: it is due again. */
 void schedule_undone(struct schedule *s, uint32_t lane, uint32_t family, uint64_t now_ms);
+/* What seemed dead may have been our own network, which is back: all are tried in the cycle to
+ * come.
+ */
+void schedule_forgive(struct schedule *s, uint64_t now_ms);
 
 #endif

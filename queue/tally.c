@@ -116,19 +116,18 @@ static uint32_t short_us(uint64_t us)
     return us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
-static struct stat_last last_of(const struct link_try *try)
+void stat_last_of(const struct link_try *try, struct stat_last *out)
 {
-    struct stat_last l = {.ok = try->err == ERR_NONE,
-                          .why = stat_failure_of(try->why),
-                          .certificate_end_s = try->certificate_end_s};
-    l.phases_us[STAT_DNS] = short_us(try->dns_us);
-    l.phases_us[STAT_CONNECT] = short_us(try->connect_us);
-    l.phases_us[STAT_TLS_PHASE] = short_us(try->tls_us);
-    l.phases_us[STAT_WEBSOCKET] = short_us(try->websocket_us);
-    if (!l.ok)
-        (void)snprintf(l.text, sizeof l.text, "%.*s", (int)sizeof l.text - 1, try->text);
-    (void)snprintf(l.address, sizeof l.address, "%s", try->address);
-    return l;
+    *out = (struct stat_last){.ok = try->err == ERR_NONE,
+                              .why = stat_failure_of(try->why),
+                              .certificate_end_s = try->certificate_end_s};
+    out->phases_us[STAT_DNS] = short_us(try->dns_us);
+    out->phases_us[STAT_CONNECT] = short_us(try->connect_us);
+    out->phases_us[STAT_TLS_PHASE] = short_us(try->tls_us);
+    out->phases_us[STAT_WEBSOCKET] = short_us(try->websocket_us);
+    if (!out->ok)
+        (void)snprintf(out->text, sizeof out->text, "%.*s", (int)sizeof out->text - 1, try->text);
+    (void)snprintf(out->address, sizeof out->address, "%s", try->address);
 }
 
 void tally_try(struct tally *t, const struct tally_way *w, const struct link_try *try, bool used,
@@ -137,7 +136,8 @@ void tally_try(struct tally *t, const struct tally_way *w, const struct link_try
     if (!try->started)
         return;
     struct count *c = count_of(t, w);
-    const struct stat_last last = last_of(try);
+    struct stat_last last;
+    stat_last_of(try, &last);
     c->o.counts.attempts++;
     c->o.counts.uses += used;
     if (try->err == ERR_NONE || !try->lost)
@@ -148,7 +148,8 @@ void tally_try(struct tally *t, const struct tally_way *w, const struct link_try
 void tally_late(struct tally *t, const struct tally_way *w, const struct link_try *try,
                 uint64_t now_ms)
 {
-    struct stat_last last = last_of(try);
+    struct stat_last last;
+    stat_last_of(try, &last);
     last.phases_us[STAT_WEBSOCKET] = 0;
     went(count_of(t, w), &last, now_ms);
 }

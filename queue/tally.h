@@ -40,6 +40,8 @@ void tally_attempt(struct tally *t, const struct tally_way *w, const struct stat
 typedef void tally_fn(void *arg, enum err e);
 bool tally_send(struct tally *t, uint64_t epoch, uint64_t now_ms, tally_fn *fn, void *arg);
 
+/* A try as it went, but for when. */
+void stat_last_of(const struct link_try *try, struct stat_last *out);
 /* Why a try failed, in the words of statistics. */
 enum stat_failure stat_failure_of(enum link_why why);
 

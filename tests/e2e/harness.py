@@ -294,6 +294,13 @@ class Volley:
         rows = [json.loads(line) for line in r.stdout.splitlines()]
         return {row["relay"]: row for row in rows if "relay" in row}, rows[-1]
 
+    def statistics(self, source):
+        """What the queue keeps of reaching relays: rows by (relay, family)."""
+        r = subprocess.run([os.path.join(ROOT, "build", self.build, "practice"), "statistics", "zmq+ipc://%s/queue.sock" % self.data], capture_output=True, text=True, timeout=60, env=clean_env())
+        if r.returncode != 0:
+            raise AssertionError("statistics: %s %s" % (r.stderr, self.logs()))
+        return {(row["relay"], row["family"]): row for row in map(json.loads, r.stdout.splitlines()) if row["source"] == source}
+
     def receipt(self, event_id):
         """Result rows by relay URL."""
         r = self.run("receipt", event_id, "--json")

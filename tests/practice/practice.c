@@ -10,9 +10,12 @@ int main(int argc, char **argv)
         return practice_post(argc - 2, argv + 2);
     if (argc > 1 && strcmp(argv[1], "sign") == 0)
         return practice_sign();
+    if (argc > 1 && strcmp(argv[1], "statistics") == 0)
+        return practice_statistics(argc - 2, argv + 2);
     fprintf(stderr, "usage: practice relays [--record DIR] [--verify] [--anywhere] "
                     "NAME:STANCE[:PORT[:BEHAVIOUR]] …\n"
                     "       practice post URL [--count N] …\n"
-                    "       practice sign < LINES\n");
+                    "       practice sign < LINES\n"
+                    "       practice statistics QUEUE\n");
     return 2;
 }

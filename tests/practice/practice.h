@@ -76,5 +76,7 @@ int practice_relays(int argc, char **argv);
 int practice_post(int argc, char **argv);
 /* `practice sign`: events as told on stdin. */
 int practice_sign(void);
+/* `practice statistics`: what a queue keeps of reaching relays. */
+int practice_statistics(int argc, char **argv);
 
 #endif

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # ---- what is built ---------------------------------------------------------------------------------------------------
 # One folder, one archive. DIRS=… on the command line builds a part of the tree.
-DIRS ?= common/base common/nostr common/net common/config queue ingest publisher probe up ctl
+DIRS ?= common/base common/nostr common/net common/config httpd queue ingest publisher probe up ctl
 TEST_DIRS ?= $(filter-out $(DIRS),tests/support)
 MODE ?= release
 OUT  := build/$(MODE)
@@ -62,6 +62,8 @@ $(OUT)/%.o: %.c VERSION
 	$(call say,cc)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+$(OUT)/probe/assets.o: probe/dashboard.css probe/dashboard.js
+
 define archive_rule
 $(OUT)/$(1)/lib.a: $(call objects,$(1))
 	@mkdir -p $$(@D)
@@ -81,7 +83,8 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 # ---- what a machine needs --------------------------------------------------------------------------------------------
 RUN_DEPS := build-essential tor pkg-config libzmq3-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
             liblmdb-dev libwslay-dev libmicrohttpd-dev libyaml-dev libssl-dev uthash-dev ca-certificates
-TEST_DEPS := libcmocka-dev python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq
+TEST_DEPS := libcmocka-dev python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq \
+             chromium chromium-driver prometheus
 LONG_DEPS := clang libclang-rt-14-dev valgrind
 
 .PHONY: deps deps-test deps-long

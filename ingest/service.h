@@ -7,9 +7,9 @@
 #ifndef VOLLEY_INGEST_SERVICE_H
 #define VOLLEY_INGEST_SERVICE_H
 
+#include "httpd/listener.h"
 #include "ingest/health.h"
 #include "ingest/ingest.h"
-#include "ingest/listener.h"
 #include "ingest/policy.h"
 #include "ingest/recent.h"
 #include "ingest/verify.h"
@@ -48,7 +48,7 @@ struct ingest {
     struct queue *queue;
     struct ingest_limits limits;
     struct policy policy;
-    uint32_t max_event, max_connections, max_per_ip;
+    uint32_t max_event;
     bool guarded; /* takes anybody's events, so only from this machine's own programs */
     char *info;   /* the NIP-11 document */
 
@@ -60,7 +60,7 @@ struct ingest {
 
     struct listener *listeners[LISTEN_MAX];
     size_t listeners_len;
-    struct peers peers;
+    struct httpd http; /* its now_ms is ours */
     struct health health;
 
     struct session *sessions, *ready, *touched;

@@ -217,6 +217,7 @@ class Volley:
             "ingest.listen": "127.0.0.1:%d" % self.ingest_port,
             "queue.data_dir": self.data,
             "publisher.route": "direct",
+            "probe.listen": "127.0.0.1:0",
         }
         self.keys.update(keys.pop("keys", {}))
         self.relays = relays
@@ -361,7 +362,7 @@ class Volley:
             p.wait()
 
     def stop(self):
-        for name in ("up", "ingest", "publisher", "queue"):
+        for name in ("up", "ingest", "probe", "publisher", "queue"):
             if name in self.services and self.services[name].alive():
                 status = self.services[name].stop()
                 if status != 0:

@@ -28,7 +28,7 @@ class Delivery(Scenario):
         relays = self.practice(*["%s:%s:0:cut_after=1" % (s, s) for s in stances])
         urls = relays.urls
         v = self.volley(list(urls.values()), keys=ONE_EACH)
-        v.up()
+        v.start_all()
         v.post(20, "--seed", 1)
         v.wait_drained()
         v.stop()  # the publisher tells what is left
@@ -68,7 +68,7 @@ class Delivery(Scenario):
         relays = self.practice(*["%s:v4:0:%s" % f for f in faults.items()])
         urls = relays.urls
         v = self.volley(list(urls.values()), keys={"publisher.connect_timeout": "1s", "publisher.backoff_min": "50ms", "publisher.backoff_max": "200ms"})
-        v.up()
+        v.start_all()
         v.post(3, "--seed", 2)
         classes = {"http": "http", "mute": "timeout", "down": "refused", "good": None}
         rows = self.told(v, lambda rows: all((urls[n], "ipv4") in rows for n in faults) and rows[(urls["good"], "ipv4")]["1h"]["deliveries"] == 3)

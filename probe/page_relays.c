@@ -244,7 +244,7 @@ static void put_row(FILE *out, const struct knowledge *k, const struct lane_stat
     cell(out, "v6 and v4", "bars");
     put_bar(out, &v6, &v4, day);
     (void)fputs("</td>", out);
-    cell(out, "p50 / p99", "n");
+    cell(out, "OK p50 / p99", "n latency");
     put_latency(out, r);
     (void)fputs("</td>", out);
     cell(out, "notes", "notes");
@@ -257,7 +257,7 @@ void page_relays(const struct knowledge *k, const struct page_look *look, FILE *
 {
     static const char *const heads[] = {
         "relay",  "state",  "waiting",   "oldest",    "a second",          "delivered",
-        "failed", "family", "v6 and v4", "p50 / p99", "last error, probes"};
+        "failed", "family", "v6 and v4", "OK p50 / p99", "last error, probes"};
 
     (void)fputs("<section aria-labelledby=\"h-relays\"><h2 id=\"h-relays\">Relays</h2>\n"
                 "<table role=\"table\" class=\"relays\"><thead><tr role=\"row\">",

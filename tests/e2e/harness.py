@@ -306,6 +306,22 @@ class Volley:
             raise AssertionError("statistics: %s %s" % (r.stderr, self.logs()))
         return {(row["relay"], row["family"]): row for row in map(json.loads, r.stdout.splitlines()) if row["source"] == source}
 
+    def probe(self, seconds=60):
+        """The dashboard's URL, once it is served and knows the queue."""
+        def port():
+            text = "".join(p.log() for p in self.services.values())
+            found = re.findall(r"probe ready.* port=(\d+)", text)
+            return found and found[-1]
+
+        url = "http://127.0.0.1:" + wait_for(lambda: "the probe to listen\n" + self.logs(), port, seconds)
+
+        def known():
+            with urllib.request.urlopen(url + "/metrics/relays", timeout=30) as r:
+                return r.read().count(b"\nvolley_queue_depth{") >= len(self.relays)
+
+        wait_for(lambda: "the probe to know the queue\n" + self.logs(), known, seconds)
+        return url
+
     def receipt(self, event_id):
         """Result rows by relay URL."""
         r = self.run("receipt", event_id, "--json")

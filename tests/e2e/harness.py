@@ -218,6 +218,7 @@ class Volley:
             "queue.data_dir": self.data,
             "publisher.route": "direct",
             "probe.listen": "127.0.0.1:0",
+            "probe.interval": "0s",  # tests count connections: who wants a prober says so
         }
         self.keys.update(keys.pop("keys", {}))
         self.relays = relays

@@ -2,6 +2,7 @@
 import os
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 from harness import ROOT, Process, Scenario, main, wait_for
@@ -218,6 +219,26 @@ class Probes(Scenario):
         for name, url in relays.urls.items():
             self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)
         v.stop()
+
+    def test_volley_up_probes_as_often_as_told(self):
+        relays = self.practice("a:dual", "b:v4:0:down")
+        v = self.volley(list(relays.urls.values()), keys={"probe.interval": "2s"})
+        v.up()
+        rows = self.probes(v, lambda rows: len(rows) == 3 and all(r["total_attempts"] >= 2 for (u, f), r in rows.items() if u == relays.urls["a"]))
+        self.assertEqual({f: r["last_ok"] for (u, f), r in rows.items() if u == relays.urls["a"]}, {"ipv6": True, "ipv4": True})
+        self.assertEqual(rows[(relays.urls["b"], "ipv4")]["last_why"], "refused")
+        v.keys["probe.interval"] = "0s"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        stopped = wait_for("the prober to stop", lambda: self.quiet(relays, "a"), 30)
+        self.assertGreater(stopped, 1)
+        v.stop()
+
+    def quiet(self, relays, name):
+        """How often it was read from, when that has not grown for longer than the interval; else None."""
+        before = relays.counts(name)["reads"]
+        time.sleep(5)
+        return before if relays.counts(name)["reads"] == before else None
 
 
 if __name__ == "__main__":

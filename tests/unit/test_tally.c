@@ -15,7 +15,7 @@
 /* A queue that takes observations and answers when the test says so. */
 struct taker {
     struct queue queue;
-    struct observation list[4];
+    struct observation list[OBSERVATIONS_MAX];
     size_t len;
     uint64_t epoch;
     enum stat_source source;
@@ -199,6 +199,32 @@ static void only_what_was_surely_not_sent_is_sent_again(void **state)
     }
 }
 
+static void many_go_in_several_calls(void **state)
+{
+    struct taker *q = *state;
+    struct tally *t = tally_new(&q->queue, STAT_DELIVERY);
+    const uint32_t lanes = 2 * OBSERVATIONS_MAX + 1;
+    for (uint32_t i = 0; i < lanes; i++) {
+        const struct tally_way way = {.lane = i + 1};
+        tally_delivered(t, &way, 1);
+    }
+    assert_true(tally_send(t, 3, 1000, on_told, NULL));
+    for (unsigned call = 0; call < 3; call++) {
+        assert_int_equal(q->len, call < 2 ? OBSERVATIONS_MAX : 1);
+        assert_int_equal(q->list[0].lane, call * OBSERVATIONS_MAX + 1);
+        assert_int_equal(q->epoch, 3);
+        tally_delivered(t, &six, 1); /* waits for the next time */
+        assert_int_equal(told, 0);
+        answer(q, ERR_NONE);
+    }
+    assert_int_equal(told, 1);
+    assert_int_equal(q->calls, 3);
+    assert_true(tally_send(t, 3, 2000, on_told, NULL));
+    assert_int_equal(q->list[0].counts.deliveries, 3);
+    answer(q, ERR_NONE);
+    tally_free(t);
+}
+
 static void it_may_be_gone_when_it_is_answered(void **state)
 {
     struct taker *q = *state;
@@ -219,6 +245,7 @@ int main(void)
         TEST(a_loser_is_judged_later),
         TEST(what_is_counted_meanwhile_goes_next),
         TEST(only_what_was_surely_not_sent_is_sent_again),
+        TEST(many_go_in_several_calls),
         TEST(it_may_be_gone_when_it_is_answered),
     };
     return cmocka_run_group_tests_name("a tally", tests, NULL, NULL);

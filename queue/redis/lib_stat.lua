@@ -5,7 +5,7 @@
 -- p:stat           zset: lanes of which something is known, by the version when it last changed
 -- Counts are { heads, failures, phases }: numbers by index from 0, nil for 0; a phase { sum, counts }.
 local stat = { SOURCES = 2, ROUTES = 2, FAMILIES = 4, FAILURES = 9, PHASES = 7, BUCKETS = 48, PAGE = 64,
-    LIST = 2048, APART_MS = 1000, U32 = 4294967295, SUM = 2 ^ 62,
+    LIST = 256, APART_MS = 1000, U32 = 4294967295, SUM = 2 ^ 62,
     rings = { { first = 0, len = 12, width = 300000 }, { first = 12, len = 24, width = 3600000 },
         { first = 36, len = 28, width = 21600000 } } }
 

@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "tests/support/ask.h"
+#include "tests/support/curve_dir.h"
 #include "tests/support/make_event.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/spin.h"
@@ -369,6 +370,26 @@ static void a_password_is_read_from_its_file(void **state)
     check_log(w, 1);
 }
 
+static void it_is_reached_by_tcp_by_address_and_by_name(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1", "localhost"};
+    struct world *w = *state;
+    unsigned port = curve_dir_port();
+    char url[100], command[60];
+    (void)snprintf(command, sizeof command, "CONFIG SET port %u", port);
+    redis_server_tell(&w->redis, command);
+    append_in_the_end(w, 1);
+    for (size_t i = 0; i < COUNT_OF(hosts); i++) {
+        ask_close(&w->loop, w->q);
+        (void)snprintf(url, sizeof url, "redis://%s:%u/0", hosts[i], port);
+        w->q = open_queue(w, &(struct queue_options){.timeout_ms = 3000, .url = url});
+        check_log(w, (unsigned)i + 1);
+        append_in_the_end(w, (unsigned)i + 2);
+        redis_server_tell(&w->redis, "CLIENT KILL TYPE normal SKIPME yes");
+        append_in_the_end(w, (unsigned)i + 2);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -385,6 +406,7 @@ int main(void)
         TEST(a_queue_lives_beside_other_data_and_other_queues),
         TEST(settings_that_lose_events_are_refused_at_the_next_connect),
         TEST(a_password_is_read_from_its_file),
+        TEST(it_is_reached_by_tcp_by_address_and_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,7 +256,7 @@ static void put_row(FILE *out, const struct knowledge *k, const struct lane_stat
 void page_relays(const struct knowledge *k, const struct page_look *look, FILE *out)
 {
     static const char *const heads[] = {
-        "relay",  "state",  "waiting",   "oldest",    "a second",          "delivered",
+        "relay",  "state",  "waiting",   "oldest",       "a second",          "delivered",
         "failed", "family", "v6 and v4", "OK p50 / p99", "last error, probes"};
 
     (void)fputs("<section aria-labelledby=\"h-relays\"><h2 id=\"h-relays\">Relays</h2>\n"

@@ -103,8 +103,8 @@ const struct config_key config_keys[] = {
         "names by which it may be asked, besides loopback's: HOST or HOST:PORT"),
     KEY("probe", "open", probe.open, TYPE_BOOL, "no", 0, 0,
         "yes: on any address, reading needs no token"),
-    KEY("probe", "interval", probe.interval_ms, TYPE_DURATION, "10m", MINUTE_MS, DAY_MS,
-        "each relay and family is tried this often"),
+    KEY("probe", "interval", probe.interval_ms, TYPE_DURATION, "10m", 0, DAY_MS,
+        "each relay and family is tried this often; 0s: not by this one"),
     KEY("probe", "admin_token_file", probe.admin_token_file, TYPE_TEXT, "", 0, 0,
         "a secret of at least 16 characters: its holder may replay, hold and release; empty: "
         "nobody"),

@@ -218,6 +218,7 @@ class Volley:
             "queue.data_dir": self.data,
             "publisher.route": "direct",
             "probe.listen": "127.0.0.1:0",
+            "probe.interval": "0s",  # tests count connections: who wants a prober says so
         }
         self.keys.update(keys.pop("keys", {}))
         self.relays = relays
@@ -295,9 +296,13 @@ class Volley:
         rows = [json.loads(line) for line in r.stdout.splitlines()]
         return {row["relay"]: row for row in rows if "relay" in row}, rows[-1]
 
+    @property
+    def queue_url(self):
+        return "zmq+ipc://%s/queue.sock" % self.data
+
     def statistics(self, source):
         """What the queue keeps of reaching relays: rows by (relay, family)."""
-        r = subprocess.run([os.path.join(ROOT, "build", self.build, "practice"), "statistics", "zmq+ipc://%s/queue.sock" % self.data], capture_output=True, text=True, timeout=60, env=clean_env())
+        r = subprocess.run([os.path.join(ROOT, "build", self.build, "practice"), "statistics", self.queue_url], capture_output=True, text=True, timeout=60, env=clean_env())
         if r.returncode != 0:
             raise AssertionError("statistics: %s %s" % (r.stderr, self.logs()))
         return {(row["relay"], row["family"]): row for row in map(json.loads, r.stdout.splitlines()) if row["source"] == source}

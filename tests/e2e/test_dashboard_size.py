@@ -14,14 +14,16 @@ RELAYS = 1000
 
 class Size(Scenario):
     def test_a_thousand_relays(self):
-        v = self.volley([{"url": "ws://127.0.0.1:1/%d" % i, "name": "relay-%04d" % i} for i in range(RELAYS)], build="release")
+        v = self.volley([{"url": "ws://127.0.0.1:1/%d" % i, "name": "relay-%04d" % i} for i in range(RELAYS)], build="release", keys={"probe.interval": "10m"})
         v.start("queue")
         v.start("publisher")
+        v.start("ingest")
         v.wait_lanes(120)
         probe = v.start("probe")
         url = v.probe(120)
-        # Some time of life: each relay has failures and probes to show.
-        wait_for("probes of some relays", lambda: self.get(url + "/metrics/relays").count("volley_probe_success_ratio{") > 20, 120, 1)
+        # Each relay has something to show: what waits, an error, statistics; some have probes.
+        self.assertEqual(v.post(3)["accepted"], 3)
+        wait_for("statistics of each", lambda: self.get(url + "/").count("in 24h</span>") >= RELAYS and self.get(url + "/").count("last error") >= RELAYS, 240, 1)
         took = {}
         for path in ("/", "/metrics", "/metrics/relays", "/api/depth"):
             times = []

@@ -1,7 +1,9 @@
 """The dashboard in a real headless Chromium, and what the probe serves besides: true figures, nothing from outside taken for markup,
 actions for the holder of the token alone."""
+import concurrent.futures
 import os
 import re
+import signal
 import sys
 import urllib.error
 import urllib.parse
@@ -289,6 +291,39 @@ class Dashboard(Scenario):
         v.start("queue")
         wait_for("it to be back", lambda: "volley_queue_waiting 7\n" in self.get(url + "/metrics")[1] and "volley_queue_up 1\n" in self.get(url + "/metrics")[1], 60, 0.3)
         v.stop()
+
+    def test_it_ends_cleanly_while_somebody_waits_for_the_queue(self):
+        practice = self.practice("one:v4")
+        v = self.volley(list(practice.urls.values()))
+        v.start_all()
+        probe = v.start("probe")
+        url = v.probe()
+        v.services["queue"].kill(signal.SIGSTOP)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                asked = [pool.submit(self.get, url + path) for path in ("/api/depth", "/api/relays", "/api/failed", "/api/receipt/" + "0" * 64)]
+                self.assertEqual(concurrent.futures.wait(asked, 1).done, set(), "they wait")
+                self.assertEqual(probe.stop(), 0)
+                for answer in asked:
+                    self.assertEqual(answer.result()[0], 503)
+        finally:
+            v.services["queue"].kill(signal.SIGCONT)
+        v.stop()
+
+    def test_who_may_read_changes_with_a_reload(self):
+        practice, v, url = self.pipeline(["one:v4"])
+        self.assertEqual(self.get(url, {"Host": "volley.test:1"})[0], 403)
+        v.keys["probe.hosts"] = "volley.test"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        wait_for("the new name to be known", lambda: self.get(url, {"Host": "volley.test:1"})[0] == 200, 30)
+        self.assertEqual(self.get(url, {"Host": "other.test"})[0], 403)
+        self.assertEqual(self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0], 401)
+        v.keys["probe.open"] = "yes"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        wait_for("all to read", lambda: self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0] == 200, 30)
+        self.assertEqual(self.get(url + "/act", {}, b"act=hold&relay=one")[0], 403)
 
     def test_what_others_can_reach_needs_a_token(self):
         v = self.volley([], keys={"probe.listen": "0.0.0.0:0"})

@@ -7,7 +7,7 @@ import sys
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import ROOT, Process, Scenario, free_port, main, wait_for
+from harness import ROOT, Client, Process, Scenario, free_port, main, wait_for
 
 MONITORING = os.path.join(ROOT, "docs", "monitoring")
 
@@ -38,6 +38,18 @@ class Monitoring(Scenario):
             self.assertIn(line + "\n", text)
         v.post(20)
         wait_for(lambda: "twenty to be counted:\n" + self.get(url + "/metrics"), lambda: 'volley_failed{class="blocked"} 20\n' in self.get(url + "/metrics") and "volley_delivery_seconds_count 20\n" in self.get(url + "/metrics"), 60, 0.3)
+        # The same again, and one that is none.
+        client = Client(v.ingest_port)
+        known = v.posted()[0][2]
+        forged = json.loads(known)
+        forged["sig"] = forged["sig"][:-1] + ("0" if forged["sig"][-1] != "0" else "1")
+        forged["id"] = "0" * 64
+        self.assertTrue(client.post(known)[0])
+        self.assertFalse(client.post(json.dumps(forged))[0])
+        client.close()
+        for row in ('{result="duplicate"} 1', '{result="refused"} 1', '{result="error"} 0'):
+            line = "volley_ingest_events_total" + row + "\n"
+            wait_for(lambda: line + " in:\n" + self.get(url + "/metrics"), lambda: line in self.get(url + "/metrics"), 60, 0.3)
         for path in ("/metrics", "/metrics/relays"):
             text = self.get(url + path)
             self.assertNotIn("error", self.tool("check", "metrics", text=text).lower(), text)

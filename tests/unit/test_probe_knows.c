@@ -127,6 +127,32 @@ static void ingest_is_believed_when_it_answers(void **state)
     }
 }
 
+static const char *counts_answer(const char *counts, char out[200])
+{
+    (void)snprintf(out, 200, "HTTP/1.1 200 OK\r\nVolley-Events: %s\r\n\r\nok\n", counts);
+    return out;
+}
+
+static void what_ingest_counts_is_added_up_over_its_restarts(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "accepted=9 duplicate=5 refused=7 error=0",  /* before we began */
+        "accepted=9 duplicate=6 refused=9 error=1",  /* 1, 2, 1 */
+        "accepted=1 duplicate=2 refused=10 error=0", /* it began anew: 2, 10, 0 */
+        "accepted=1 duplicate=2",                    /* nonsense */
+    };
+    struct service_state s = {.configured = true};
+    char text[200];
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        (void)counts_answer(answers[i], text);
+        health_read(text, strlen(text), &s);
+    }
+    assert_int_equal(s.totals[INGEST_DUPLICATE], 3);
+    assert_int_equal(s.totals[INGEST_REFUSED], 12);
+    assert_int_equal(s.totals[INGEST_ERROR], 1);
+}
+
 static char *shown(const struct knowledge *k, void (*write)(const struct knowledge *k, FILE *out))
 {
     struct html_stream s;
@@ -204,6 +230,7 @@ int main(void)
         cmocka_unit_test(records_are_found_in_whatever_order_they_came),
         cmocka_unit_test(rows_that_appear_are_counted_lane_by_lane),
         cmocka_unit_test(ingest_is_believed_when_it_answers),
+        cmocka_unit_test(what_ingest_counts_is_added_up_over_its_restarts),
         cmocka_unit_test(statistics_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

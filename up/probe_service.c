@@ -178,7 +178,7 @@ static int run(const struct invocation *inv)
 const struct command command_probe = {
     .name = "probe",
     .arguments = "",
-    .summary = "tries the relays regularly; a dashboard, metrics and health by HTTP",
+    .summary = "tries the relays regularly; dashboard, metrics, health by HTTP",
     .details = "The dashboard is at http:// and probe.listen. It is read-only unless "
                "probe.admin_token_file names a token; on another address than loopback reading "
                "needs it, too, unless probe.open is yes.",

@@ -173,6 +173,7 @@ install: build
 	$(OUT)/volley --completion | install -m 644 /dev/stdin $(SHARE)/bash-completion/completions/volley
 	install -m 644 volley.example.yaml $(SHARE)/doc/volley/examples
 	install -m 644 README.md docs/*.md LICENSE $(SHARE)/doc/volley
+	install -D -m 644 -t $(SHARE)/doc/volley/monitoring docs/monitoring/*
 	for unit in packaging/systemd/*.service; do \
 	    sed 's|/usr/bin/volley|$(PREFIX)/bin/volley|' $$unit | install -m 644 /dev/stdin $(UNITS)/$${unit##*/} || exit 1; done
 

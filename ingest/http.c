@@ -4,6 +4,7 @@
 #include "httpd/reply.h"
 #include "ingest/session.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -185,6 +186,17 @@ static enum MHD_Result serve_root(struct listener *l, struct MHD_Connection *c, 
     return f->wants_info ? send_info(c, i->info) : send_page(c);
 }
 
+/* For the probe's metrics. */
+static void put_counts(struct MHD_Response *r, const struct ingest_counts *n)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text,
+                   "accepted=%" PRIu64 " duplicate=%" PRIu64 " refused=%" PRIu64 " error=%" PRIu64,
+                   n->accepted, n->duplicate, n->refused, n->error);
+    reply_header(r, "Volley-Events", text);
+}
+
 static enum MHD_Result serve_health(struct listener *l, struct MHD_Connection *c,
                                     const char *method, void **context)
 {
@@ -203,7 +215,12 @@ static enum MHD_Result serve_health(struct listener *l, struct MHD_Connection *c
     }
     const char *why = i->health.why;
     (void)snprintf(body, sizeof body, "%s\n", why[0] == '\0' ? "ok" : why);
-    return reply_send_text(c, why[0] == '\0' ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, body);
+    struct MHD_Response *r = reply_new(REPLY_TEXT, body);
+    put_counts(r, &i->counts);
+    if (why[0] == '\0')
+        return reply_send(c, MHD_HTTP_OK, r);
+    reply_header(r, "Retry-After", "5");
+    return reply_send(c, MHD_HTTP_SERVICE_UNAVAILABLE, r);
 }
 
 enum MHD_Result http_on_request(void *cls, struct MHD_Connection *c, const char *url,

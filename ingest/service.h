@@ -43,6 +43,11 @@ struct ingest_limits ingest_limits_default(void);
  * characters as \u escapes, which are up to three times as long. */
 size_t service_message_max(uint32_t max_event);
 
+/* How events were answered since the start. */
+struct ingest_counts {
+    uint64_t accepted, duplicate, refused, error; /* error: not the event's fault */
+};
+
 struct ingest {
     uv_loop_t *loop;
     struct queue *queue;
@@ -71,6 +76,7 @@ struct ingest {
     size_t under_way_len, under_way_bytes; /* events of all clients, those gone included */
     size_t under_way_peak;                 /* the most bytes there ever were */
     size_t partial_bytes, reply_bytes;
+    struct ingest_counts counts;
     size_t calls_len; /* answers the queue still owes us */
     bool congested;   /* total_bytes_max was reached: nobody is read until half of it is free */
 

@@ -24,6 +24,23 @@ struct ingest_ask {
     size_t len;
 };
 
+/* "Volley-Events: accepted=1 duplicate=2 refused=3 error=4" among the headers. */
+static void read_counts(const char *headers, struct service_state *out)
+{
+    uint64_t now[INGEST_RESULT_COUNT];
+    const char *line = strstr(headers, "\nVolley-Events: ");
+
+    for (int i = 0; i < INGEST_RESULT_COUNT; i++) {
+        char word[16];
+        (void)snprintf(word, sizeof word, " %s=", ingest_result_name((enum ingest_result)i));
+        const char *at = line != NULL ? strstr(line, word) : NULL;
+        if (at == NULL)
+            return;
+        now[i] = strtoull(at + strlen(word), NULL, 10);
+    }
+    service_counted(out, now);
+}
+
 void health_read(const char *answer, size_t len, struct service_state *out)
 {
     char text[ANSWER_MAX + 1], line[sizeof out->text];
@@ -33,6 +50,8 @@ void health_read(const char *answer, size_t len, struct service_state *out)
     text[n] = '\0';
     const char *body = strstr(text, "\r\n\r\n");
     bool http = n > 12 && strncmp(text, "HTTP/1.1 ", 9) == 0 && body != NULL;
+    if (http)
+        read_counts(text, out);
     out->known = true;
     out->well = http && strncmp(text + 9, "200", 3) == 0;
     (void)snprintf(line, sizeof line, "%.*s", http ? (int)strcspn(body + 4, "\r\n") : 0,

@@ -167,6 +167,29 @@ void records_fini(struct records *r)
     *r = (struct records){0};
 }
 
+/* ---- ingest's counters ---- */
+
+const char *ingest_result_name(enum ingest_result r)
+{
+    static const char *const names[INGEST_RESULT_COUNT] = {"duplicate", "refused", "error"};
+
+    return names[r];
+}
+
+void service_counted(struct service_state *s, const uint64_t now[INGEST_RESULT_COUNT])
+{
+    bool anew = false;
+
+    for (int i = 0; i < INGEST_RESULT_COUNT; i++)
+        anew |= now[i] < s->last[i];
+    for (int i = 0; i < INGEST_RESULT_COUNT; i++) {
+        if (s->counted)
+            s->totals[i] += anew ? now[i] : now[i] - s->last[i];
+        s->last[i] = now[i];
+    }
+    s->counted = true;
+}
+
 /* ---- all of it ---- */
 
 void knowledge_fini(struct knowledge *k)

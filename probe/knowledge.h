@@ -63,12 +63,20 @@ const struct path_statistics *records_path(const struct records *r, uint32_t lan
                                            enum family family);
 const struct relay_record *records_lane(const struct records *r, uint32_t lane);
 
+/* How ingest answered events, as it counts them and as we add them up. */
+enum ingest_result { INGEST_DUPLICATE, INGEST_REFUSED, INGEST_ERROR, INGEST_RESULT_COUNT };
+const char *ingest_result_name(enum ingest_result r);
+
 /* How a service is. */
 struct service_state {
     bool configured, known, well;
     int64_t heard_ms; /* wall clock: when it was last well; 0 */
     char text[160];
+    uint64_t last[INGEST_RESULT_COUNT], totals[INGEST_RESULT_COUNT]; /* totals: since we began */
+    bool counted;                                                    /* last is known */
 };
+/* What it counted by now: it may have begun anew meanwhile. */
+void service_counted(struct service_state *s, const uint64_t now[INGEST_RESULT_COUNT]);
 
 struct knowledge {
     struct snapshot snapshot;

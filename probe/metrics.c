@@ -64,6 +64,9 @@ static void queue_up(const char *name, const struct knowledge *k, FILE *out)
 static void ingest_events(const char *name, const struct knowledge *k, FILE *out)
 {
     (void)fprintf(out, "%s{result=\"accepted\"} %" PRIu64 "\n", name, k->meter.accepted);
+    for (enum ingest_result r = 0; r < INGEST_RESULT_COUNT; r++)
+        (void)fprintf(out, "%s{result=\"%s\"} %" PRIu64 "\n", name, ingest_result_name(r),
+                      k->ingest.totals[r]);
 }
 
 static void waiting_total(const char *name, const struct knowledge *k, FILE *out)
@@ -361,8 +364,8 @@ static const struct metric all_metrics[] = {
     {"volley_queue_up", "gauge", "1 while the queue answers.", queue_up, true},
     {"volley_heartbeat_timestamp_seconds", "gauge",
      "When the service was last seen to work, in Unix seconds.", heartbeats, true},
-    {"volley_ingest_events_total", "counter", "Events accepted since the probe began.",
-     ingest_events, true},
+    {"volley_ingest_events_total", "counter",
+     "Events by how ingest answered, since the probe began.", ingest_events, true},
     {"volley_deliveries_total", "counter", "Deliveries settled since the probe began.",
      deliveries_all, true},
     {"volley_connect_total", "counter", "Connections to relays since the probe began.",

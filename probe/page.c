@@ -197,7 +197,9 @@ static void plot_lines(const double values[METER_SLOTS], double max, FILE *out)
     for (size_t i = 0; i < METER_SLOTS; i++) {
         if (values[i] >= 0) {
             double y = PLOT_HEIGHT - 1 - (max > 0 ? values[i] / max : 0) * (PLOT_HEIGHT - 3);
-            (void)fprintf(out, "%s%zu,%.1f", open ? " " : "<polyline points=\"", i * 2, y);
+            if (!open) /* twice: one value alone is a dot */
+                (void)fprintf(out, "<polyline points=\"%zu,%.1f", i * 2, y);
+            (void)fprintf(out, " %zu,%.1f", i * 2, y);
             open = true;
         }
         if (open && (values[i] < 0 || i + 1 == METER_SLOTS)) {

@@ -105,17 +105,29 @@ static void put_latency(FILE *out, const struct relay_record *r)
 
 /* ---- what the prober saw ---- */
 
+static const char *const failure_words[STAT_FAILURE_COUNT] = {
+    [STAT_NO_ADDRESS] = "no address of this family",
+    [STAT_REFUSED] = "refused",
+    [STAT_UNREACHABLE] = "unreachable",
+    [STAT_TOR] = "Tor can't be used",
+    [STAT_TIMEOUT] = "no answer in time",
+    [STAT_TLS] = "TLS failed",
+    [STAT_HTTP] = "answered with an HTTP error",
+    [STAT_NOT_A_RELAY] = "not a relay",
+    [STAT_OTHER] = "failed",
+};
+
 static void put_probe(FILE *out, const struct path_statistics *p, int64_t now_ms)
 {
     const struct window_statistics *w = &p->windows[STAT_DAY];
 
-    (void)fprintf(out, "<li class=\"%s\">%s by %s: ", p->last.ok ? "good" : "bad",
+    (void)fprintf(out, "<li class=\"%s\">probe, %s by %s: ", p->last.ok ? "good" : "bad",
                   family_name(p->family), route_name(p->route));
     if (p->last.ok) {
         (void)fputs("ok, ", out);
         put_us(out, p->last.phases_us[STAT_CONNECT]);
     } else {
-        html_text(out, p->last.text[0] != '\0' ? p->last.text : stat_failure_name(p->last.why));
+        html_text(out, p->last.text[0] != '\0' ? p->last.text : failure_words[p->last.why]);
     }
     (void)fputs(" <span class=\"note\">", out);
     put_age(out, p->last.at_ms, now_ms);
@@ -130,7 +142,7 @@ static void put_probes(FILE *out, const struct relay_record *r, int64_t now_ms)
     for (size_t i = 0; r != NULL && i < r->paths_len; i++) {
         if (r->paths[i].source != STAT_PROBE || r->paths[i].last.at_ms == 0)
             continue;
-        (void)fputs(any ? "" : "<ul class=\"probes\" aria-label=\"probed\">", out);
+        (void)fputs(any ? "" : "<ul class=\"probes\">", out);
         put_probe(out, &r->paths[i], now_ms);
         any = true;
     }
@@ -256,7 +268,7 @@ static void put_row(FILE *out, const struct knowledge *k, const struct lane_stat
 void page_relays(const struct knowledge *k, const struct page_look *look, FILE *out)
 {
     static const char *const heads[] = {
-        "relay",  "state",  "waiting",   "oldest",    "a second",          "delivered",
+        "relay",  "state",  "waiting",   "oldest",       "a second",          "delivered",
         "failed", "family", "v6 and v4", "OK p50 / p99", "last error, probes"};
 
     (void)fputs("<section aria-labelledby=\"h-relays\"><h2 id=\"h-relays\">Relays</h2>\n"

@@ -3,6 +3,7 @@
 #include "common/net/tor.h"
 #include "probe/probe.h"
 #include "probe/prober.h"
+#include "queue/redis_address.h"
 #include "up/service.h"
 
 static const char *const reads[] = {"probe.",
@@ -14,6 +15,11 @@ static const char *const reads[] = {"probe.",
                                     "queue.url",
                                     "queue.keys_dir",
                                     NULL};
+/* Limits of the queue travel with every call. */
+static const char *const reads_redis[] = {"probe.",          "publisher.relays",
+                                          "publisher.route", "publisher.ca_file",
+                                          "ingest.listen",   "tor.",
+                                          "queue.",          NULL};
 static const char *const live[] = {
     "probe.hosts",     "probe.open", "probe.admin_token_file", "probe.interval", "publisher.relays",
     "publisher.route", NULL};
@@ -153,10 +159,10 @@ static int run(const struct invocation *inv)
         return command_fail(inv, EXIT_USAGE, "%s", p.text);
     service_init(&s.service, inv, probe_stop, &s);
     s.service.on_reload = take;
-    s.service.reads = reads;
+    s.service.reads = redis_address_is(c->queue.url) ? reads_redis : reads;
     s.service.live = live;
-    const struct queue_options qo = {
-        .url = c->queue.url, .keys_dir = c->queue.keys_dir, .timeout_ms = 5000};
+    struct queue_options qo = queue_options_of(c);
+    qo.timeout_ms = 5000;
     enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, EXIT_USAGE, "%s", p.text));
@@ -178,7 +184,7 @@ static int run(const struct invocation *inv)
 const struct command command_probe = {
     .name = "probe",
     .arguments = "",
-    .summary = "tries the relays regularly; a dashboard, metrics and health by HTTP",
+    .summary = "tries the relays regularly; dashboard, metrics, health by HTTP",
     .details = "The dashboard is at http:// and probe.listen. It is read-only unless "
                "probe.admin_token_file names a token; on another address than loopback reading "
                "needs it, too, unless probe.open is yes.",

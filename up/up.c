@@ -279,7 +279,7 @@ static int up_run(const struct invocation *inv)
 const struct command command_up = {
     .name = "up",
     .arguments = "",
-    .summary = "queue, ingest, publisher, probe and tor on this machine; Ctrl-C stops all",
+    .summary = "all services and tor on this machine; Ctrl-C stops all",
     .examples = "  volley up\n  volley up -c volley.yaml\n"
                 "  volley up --set publisher.relays=relay.example --set publisher.route=direct",
     .run = up_run,

@@ -25,7 +25,7 @@ class Browser:
         self.p = subprocess.Popen(["chromedriver", "--port=0"], stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file, env=clean_env({"HOME": self.folder, "XDG_CONFIG_HOME": self.folder, "XDG_CACHE_HOME": self.folder}))
         self.session = None
         try:
-            found = wait_for(lambda: "chromedriver to start: " + self.log(), lambda: re.search(r"started successfully on port (\d+)", self.log()), 60)
+            found = wait_for(lambda: "chromedriver to start: " + self.log(), lambda: re.search(r"started successfully on port (\d+)", self.log()), 120)
             self.base = "http://127.0.0.1:%s" % found.group(1)
             options = {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--no-proxy-server", "--hide-scrollbars", "--window-size=1280,1000", "--user-data-dir=" + os.path.join(self.folder, "profile")]}
             if phone:

@@ -1,7 +1,9 @@
 """The dashboard in a real headless Chromium, and what the probe serves besides: true figures, nothing from outside taken for markup,
 actions for the holder of the token alone."""
+import concurrent.futures
 import os
 import re
+import signal
 import sys
 import urllib.error
 import urllib.parse
@@ -16,7 +18,7 @@ EVIL = "<b/id=evil/onclick='x'>&\"evil"
 
 
 class Dashboard(Scenario):
-    pipelines = ()
+    pipelines = ()  # under `up`
 
     def tearDown(self):
         """Each pipeline must end cleanly, too."""
@@ -65,7 +67,7 @@ class Dashboard(Scenario):
             const rows = {};
             for (const tr of document.querySelectorAll('tr[data-relay]'))
                 rows[tr.dataset.relay] = { depth: Number(tr.querySelector('.depth data').value), delivered: Number(tr.querySelector('.delivered data').value),
-                    failed: Number(tr.querySelector('.failed data').value), state: tr.querySelector('.state').textContent };
+                    failed: Number(tr.querySelector('.failed data').value), state: tr.querySelector('.state').textContent.replace('connecting', 'backoff') };
             return { accepted: n('#total-accepted data'), delivered: n('#total-delivered data'), waiting: n('#total-waiting data'), failed: n('#total-failed data'), rows };
         """)
 
@@ -76,7 +78,8 @@ class Dashboard(Scenario):
             "delivered": sum(l["delivered"] for l in lanes.values()),
             "waiting": total["depth"],
             "failed": total["failed"],
-            "rows": {url: {k: l[k] for k in ("depth", "delivered", "failed", "state")} for url, l in lanes.items()},
+            # A dead relay connects for a moment now and then.
+            "rows": {url: {**{k: l[k] for k in ("depth", "delivered", "failed")}, "state": l["state"].replace("connecting", "backoff")} for url, l in lanes.items()},
         }
 
     def test_numbers_are_those_of_depth_and_move_by_themselves(self):
@@ -105,9 +108,10 @@ class Dashboard(Scenario):
         wait_for("the page to say that nobody answers", lambda: not b.run("return document.getElementById('lost').hidden"), 60, 0.3)
 
     def test_readable_on_a_phone_and_by_everybody(self):
-        practice, v, url = self.pipeline(["a-relay-with-quite-a-long-name-as-people-give-them:dual", "no:v4", "dead:v4"], {"no": "refuse=blocked: not on the list of those who may write here, see https://relay.example/" + "x" * 80, "dead": "http=503"})
+        practice, v, url = self.pipeline(["a-relay-with-quite-a-long-name-as-people-give-them:dual", "no:v4", "dead:v4"], {"no": "refuse=blocked: not on the list of those who may write here, see https://relay.example/" + "x" * 80, "dead": "http=503"}, **{"probe.interval": "10m"})
         v.post(30)
         wait_for("failures to be listed", lambda: "not on the list" in self.get(url)[1], 60, 0.3)
+        wait_for("probes to be shown", lambda: self.get(url)[1].count("class=\"probes\"") == 3, 60, 0.3)
         b = self.browser(phone=True)
         b.open(url)
         self.assertEqual(b.run("return window.innerWidth"), 390)
@@ -263,6 +267,79 @@ class Dashboard(Scenario):
         wait_for("one to be enough", lambda: self.get(url + "/healthz")[:2] == (200, "ok\n"), 90, 0.3)
         self.assertEqual(self.get(url + "/healthz", {"Host": "10.0.0.1"})[:2], (200, "ok\n"))
         self.assertIn("version: 2", self.get(url + "/properties")[1])
+
+    def test_a_queue_that_is_away_is_said_and_what_was_known_stays(self):
+        practice = self.practice("held:v4")
+        v = self.volley(list(practice.urls.values()))
+        v.start_all()
+        v.start("probe")
+        url = v.probe()
+        v.run("hold", practice.urls["held"])
+        v.post(7)
+        wait_for("seven to wait", lambda: "volley_queue_waiting 7\n" in self.get(url + "/metrics")[1], 60, 0.3)
+        v.services["queue"].kill()
+        v.services["queue"].wait()
+        wait_for("it to be said", lambda: 'role="alert">the queue does not answer' in self.get(url)[1], 60, 0.3)
+        text = self.get(url)[1]
+        self.assertRegex(text, r'id="total-waiting"><data value="7">')
+        self.assertRegex(text, r"what was known, \d+s ago")
+        self.assertEqual(self.get(url + "/healthz")[0], 503)
+        self.assertEqual(self.get(url + "/api/depth")[0], 503)
+        metrics = self.get(url + "/metrics")[1]
+        self.assertIn("volley_queue_up 0\n", metrics)
+        self.assertNotIn("volley_queue_waiting", metrics)
+        v.start("queue")
+        wait_for("it to be back", lambda: "volley_queue_waiting 7\n" in self.get(url + "/metrics")[1] and "volley_queue_up 1\n" in self.get(url + "/metrics")[1], 60, 0.3)
+        v.stop()
+
+    def test_it_ends_cleanly_while_somebody_waits_for_the_queue(self):
+        practice = self.practice("one:v4")
+        v = self.volley(list(practice.urls.values()))
+        v.start_all()
+        probe = v.start("probe")
+        url = v.probe()
+        v.services["queue"].kill(signal.SIGSTOP)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                asked = [pool.submit(self.get, url + path) for path in ("/api/depth", "/api/relays", "/api/failed", "/api/receipt/" + "0" * 64)]
+                self.assertEqual(concurrent.futures.wait(asked, 1).done, set(), "they wait")
+                self.assertEqual(probe.stop(), 0)
+                for answer in asked:
+                    self.assertEqual(answer.result()[0], 503)
+        finally:
+            v.services["queue"].kill(signal.SIGCONT)
+        v.stop()
+
+    def test_who_may_read_changes_with_a_reload(self):
+        practice, v, url = self.pipeline(["one:v4"])
+        self.assertEqual(self.get(url, {"Host": "volley.test:1"})[0], 403)
+        v.keys["probe.hosts"] = "volley.test"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        wait_for("the new name to be known", lambda: self.get(url, {"Host": "volley.test:1"})[0] == 200, 30)
+        self.assertEqual(self.get(url, {"Host": "other.test"})[0], 403)
+        self.assertEqual(self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0], 401)
+        v.keys["probe.open"] = "yes"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        wait_for("all to read", lambda: self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0] == 200, 30)
+        self.assertEqual(self.get(url + "/act", {}, b"act=hold&relay=one")[0], 403)
+
+    def test_what_others_can_reach_needs_a_token(self):
+        v = self.volley([], keys={"probe.listen": "0.0.0.0:0"})
+        r = v.run("probe")
+        self.assertEqual(r.returncode, 2, r.stderr)
+        self.assertIn("probe.admin_token_file", r.stderr)
+        path = os.path.join(self.folder, "token")
+        with open(path, "w") as f:
+            f.write("too-short")
+        os.chmod(path, 0o600)
+        for name, words in ((path, "at least 16 characters"), (path + "-none", "token-none")):
+            r = v.run("probe", "--set", "probe.listen=127.0.0.1:0", "--set", "probe.admin_token_file=" + name)
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn("probe.admin_token_file", r.stderr)
+            self.assertIn(words, r.stderr)
+            self.assertNotIn("too-short", r.stderr)
 
 
 if __name__ == "__main__":

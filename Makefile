@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # ---- what is built ---------------------------------------------------------------------------------------------------
 # One folder, one archive. DIRS=… on the command line builds a part of the tree.
-DIRS ?= common/base common/nostr common/net common/config queue ingest publisher probe up ctl
+DIRS ?= common/base common/nostr common/net common/config httpd queue ingest publisher probe up ctl
 TEST_DIRS ?= $(filter-out $(DIRS),tests/support)
 MODE ?= release
 OUT  := build/$(MODE)
@@ -68,6 +68,8 @@ $(OUT)/%.o: %.c VERSION
 	$(call say,cc)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+$(OUT)/probe/assets.o: probe/dashboard.css probe/dashboard.js
+
 define archive_rule
 $(OUT)/$(1)/lib.a: $(call objects,$(1))
 	@mkdir -p $$(@D)
@@ -103,7 +105,8 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 # ---- what a machine needs --------------------------------------------------------------------------------------------
 RUN_DEPS := build-essential tor pkg-config libzmq3-dev libhiredis-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
             liblmdb-dev libwslay-dev libmicrohttpd-dev libyaml-dev libssl-dev uthash-dev ca-certificates
-TEST_DEPS := libcmocka-dev redis-server python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq
+TEST_DEPS := libcmocka-dev redis-server python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq \
+             chromium chromium-driver prometheus
 LONG_DEPS := clang libclang-rt-14-dev valgrind
 
 .PHONY: deps deps-test deps-long
@@ -170,6 +173,7 @@ install: build
 	$(OUT)/volley --completion | install -m 644 /dev/stdin $(SHARE)/bash-completion/completions/volley
 	install -m 644 volley.example.yaml $(SHARE)/doc/volley/examples
 	install -m 644 README.md docs/*.md LICENSE $(SHARE)/doc/volley
+	install -D -m 644 -t $(SHARE)/doc/volley/monitoring docs/monitoring/*
 	for unit in packaging/systemd/*.service; do \
 	    sed 's|/usr/bin/volley|$(PREFIX)/bin/volley|' $$unit | install -m 644 /dev/stdin $(UNITS)/$${unit##*/} || exit 1; done
 

@@ -287,6 +287,13 @@ void filter_free(struct filter *f)
     *f = (struct filter){0};
 }
 
+enum err filter_of_words(const char *relay, const char *classes, struct filter *out,
+                         struct problem *p)
+{
+    *out = (struct filter){.relay = relay != NULL && relay[0] != '\0' ? relay : NULL};
+    return classes != NULL && classes[0] != '\0' ? take_classes(out, classes, p) : ERR_NONE;
+}
+
 enum err filter_resolve(struct filter *f, const struct relay_names *names, struct problem *p)
 {
     if (f->relay == NULL)

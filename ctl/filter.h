@@ -36,6 +36,9 @@ struct filter {
  * Frees with filter_free, also after an error. */
 MUST_USE enum err filter_read(const struct invocation *inv, int ids_fd, struct filter *out,
                               struct problem *p);
+/* The same of two words: a relay, and classes; NULL or empty: any. Nothing to free. */
+MUST_USE enum err filter_of_words(const char *relay, const char *classes, struct filter *out,
+                                  struct problem *p);
 void filter_free(struct filter *f);
 /* Which relay is meant. ERR_NOT_FOUND, ERR_INVALID. */
 MUST_USE enum err filter_resolve(struct filter *f, const struct relay_names *names,

@@ -53,6 +53,23 @@ static int by_lane_and_class(const struct group *a, const struct group *b)
     return (a->key.cls > b->key.cls) - (a->key.cls < b->key.cls);
 }
 
+uint64_t groups_count(const struct groups *g, uint32_t lane, enum row_class cls)
+{
+    uint64_t sum = 0;
+    for (const struct group *at = g->by_key; at != NULL; at = at->hh.next)
+        if ((lane == 0 || at->key.lane == lane) && at->key.cls == (uint32_t)cls)
+            sum += at->count;
+    return sum;
+}
+
+void groups_each(const struct groups *g,
+                 void (*fn)(void *arg, uint32_t lane, enum row_class cls, uint64_t count),
+                 void *arg)
+{
+    for (const struct group *at = g->by_key; at != NULL; at = at->hh.next)
+        fn(arg, at->key.lane, (enum row_class)at->key.cls, at->count);
+}
+
 void groups_json(struct groups *g, const struct relay_names *names, FILE *out)
 {
     HASH_SORT(g->by_key, by_lane_and_class);

@@ -1,13 +1,14 @@
 #include "ingest/http.h"
 
 #include "common/net/handshake.h"
+#include "httpd/reply.h"
 #include "ingest/session.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define TYPE_TEXT "text/plain; charset=utf-8"
 #define TYPE_INFO "application/nostr+json"
 
 static const char page[] =
@@ -97,84 +98,37 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 
 /* ---- answers */
 
-static void put_header(struct MHD_Response *r, const char *name, const char *value)
-{
-    if (MHD_add_response_header(r, name, value) != MHD_YES)
-        die("a response header was refused: %s", name);
-}
-
-static struct MHD_Response *response_new(const char *type, const char *body)
-{
-    /* MHD takes a pointer to non-const and, with this mode, only copies. */
-    struct MHD_Response *r = MHD_create_response_from_buffer(strlen(body), (void *)(uintptr_t)body,
-                                                             MHD_RESPMEM_MUST_COPY);
-
-    if (r == NULL)
-        die("out of memory");
-    put_header(r, "Content-Type", type);
-    put_header(r, "X-Content-Type-Options", "nosniff");
-    return r;
-}
-
-static enum MHD_Result send_response(struct MHD_Connection *c, unsigned status,
-                                     struct MHD_Response *r)
-{
-    enum MHD_Result result = MHD_queue_response(c, status, r);
-
-    MHD_destroy_response(r);
-    return result;
-}
-
-static enum MHD_Result send_text(struct MHD_Connection *c, unsigned status, const char *body)
-{
-    struct MHD_Response *r = response_new(TYPE_TEXT, body);
-
-    if (status == MHD_HTTP_UPGRADE_REQUIRED)
-        put_header(r, "Sec-WebSocket-Version", "13");
-    if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
-        put_header(r, "Retry-After", "5");
-    return send_response(c, status, r);
-}
-
 /* The three headers that NIP-11 asks for, so that web clients may read the document. */
 static void put_cors(struct MHD_Response *r)
 {
-    put_header(r, "Access-Control-Allow-Origin", "*");
-    put_header(r, "Access-Control-Allow-Headers", "*");
-    put_header(r, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
+    reply_header(r, "Access-Control-Allow-Origin", "*");
+    reply_header(r, "Access-Control-Allow-Headers", "*");
+    reply_header(r, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
 }
 
 static enum MHD_Result send_info(struct MHD_Connection *c, const char *info)
 {
-    struct MHD_Response *r = response_new(TYPE_INFO, info);
+    struct MHD_Response *r = reply_new(TYPE_INFO, info);
 
     put_cors(r);
-    put_header(r, "Vary", "Accept");
-    return send_response(c, MHD_HTTP_OK, r);
+    reply_header(r, "Vary", "Accept");
+    return reply_send(c, MHD_HTTP_OK, r);
 }
 
 static enum MHD_Result send_page(struct MHD_Connection *c)
 {
-    struct MHD_Response *r = response_new(TYPE_TEXT, page);
+    struct MHD_Response *r = reply_new(REPLY_TEXT, page);
 
-    put_header(r, "Vary", "Accept");
-    return send_response(c, MHD_HTTP_OK, r);
-}
-
-static enum MHD_Result send_not_allowed(struct MHD_Connection *c, const char *methods)
-{
-    struct MHD_Response *r = response_new(TYPE_TEXT, "This method is not offered here.\n");
-
-    put_header(r, "Allow", methods);
-    return send_response(c, MHD_HTTP_METHOD_NOT_ALLOWED, r);
+    reply_header(r, "Vary", "Accept");
+    return reply_send(c, MHD_HTTP_OK, r);
 }
 
 static enum MHD_Result send_preflight(struct MHD_Connection *c)
 {
-    struct MHD_Response *r = response_new(TYPE_TEXT, "");
+    struct MHD_Response *r = reply_new(REPLY_TEXT, "");
 
     put_cors(r);
-    return send_response(c, MHD_HTTP_NO_CONTENT, r);
+    return reply_send(c, MHD_HTTP_NO_CONTENT, r);
 }
 
 /* ---- websockets */
@@ -183,34 +137,36 @@ static void on_upgraded(void *cls, struct MHD_Connection *c, void *context, cons
                         size_t extra_len, MHD_socket fd, struct MHD_UpgradeResponseHandle *urh)
 {
     struct listener *l = cls;
+    struct ingest *i = l->http->arg;
     struct connection *conn = connection_of(c);
 
     (void)context;
     conn->upgraded = true;
-    if (l->i->drain == DRAIN_ENDING)
+    if (i->drain == DRAIN_ENDING)
         (void)MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
     else
-        session_new(l->i, l, urh, fd, extra, extra_len);
+        session_new(i, l, urh, fd, extra, extra_len);
 }
 
 static enum MHD_Result upgrade(struct listener *l, struct MHD_Connection *c,
                                const struct request_facts *f)
 {
     const char *why;
+    const struct ingest *i = l->http->arg;
     char accept[HANDSHAKE_ACCEPT_SIZE];
     unsigned status = upgrade_check(f, &why);
 
     if (status != MHD_HTTP_SWITCHING_PROTOCOLS)
-        return send_text(c, status, why);
-    if (l->i->drain != DRAIN_NO)
-        return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, "Shutting down.\n");
+        return reply_send_text(c, status, why);
+    if (i->drain != DRAIN_NO)
+        return reply_send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, "Shutting down.\n");
     struct MHD_Response *r = MHD_create_response_for_upgrade(on_upgraded, l);
     if (r == NULL)
         die("out of memory");
     handshake_accept(f->key, accept);
-    put_header(r, "Upgrade", "websocket");
-    put_header(r, "Sec-WebSocket-Accept", accept);
-    return send_response(c, status, r);
+    reply_header(r, "Upgrade", "websocket");
+    reply_header(r, "Sec-WebSocket-Accept", accept);
+    return reply_send(c, status, r);
 }
 
 /* ---- paths */
@@ -218,35 +174,53 @@ static enum MHD_Result upgrade(struct listener *l, struct MHD_Connection *c,
 static enum MHD_Result serve_root(struct listener *l, struct MHD_Connection *c, const char *method,
                                   const struct request_facts *f)
 {
+    const struct ingest *i = l->http->arg;
     bool get = strcmp(method, "GET") == 0;
 
     if (strcmp(method, "OPTIONS") == 0)
         return send_preflight(c);
     if (!get && strcmp(method, "HEAD") != 0)
-        return send_not_allowed(c, "GET, HEAD, OPTIONS");
+        return reply_send_not_allowed(c, "GET, HEAD, OPTIONS");
     if (get && f->upgrade_websocket)
         return upgrade(l, c, f);
-    return f->wants_info ? send_info(c, l->i->info) : send_page(c);
+    return f->wants_info ? send_info(c, i->info) : send_page(c);
+}
+
+/* For the probe's metrics. */
+static void put_counts(struct MHD_Response *r, const struct ingest_counts *n)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text,
+                   "accepted=%" PRIu64 " duplicate=%" PRIu64 " refused=%" PRIu64 " error=%" PRIu64,
+                   n->accepted, n->duplicate, n->refused, n->error);
+    reply_header(r, "Volley-Events", text);
 }
 
 static enum MHD_Result serve_health(struct listener *l, struct MHD_Connection *c,
                                     const char *method, void **context)
 {
     static char waited; /* its address marks a request that comes again after waiting */
-    char body[sizeof l->i->health.why + 2];
+    struct ingest *i = l->http->arg;
+    char body[sizeof i->health.why + 2];
 
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return send_not_allowed(c, "GET, HEAD");
-    if (l->i->drain != DRAIN_NO)
-        return send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, "shutting down\n");
+        return reply_send_not_allowed(c, "GET, HEAD");
+    if (i->drain != DRAIN_NO)
+        return reply_send_text(c, MHD_HTTP_SERVICE_UNAVAILABLE, "shutting down\n");
     if (*context != &waited) {
         *context = &waited;
-        if (!health_ask(l->i, l, c))
+        if (!health_ask(i, l, c))
             return MHD_YES;
     }
-    const char *why = l->i->health.why;
+    const char *why = i->health.why;
     (void)snprintf(body, sizeof body, "%s\n", why[0] == '\0' ? "ok" : why);
-    return send_text(c, why[0] == '\0' ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, body);
+    struct MHD_Response *r = reply_new(REPLY_TEXT, body);
+    put_counts(r, &i->counts);
+    if (why[0] == '\0')
+        return reply_send(c, MHD_HTTP_OK, r);
+    reply_header(r, "Retry-After", "5");
+    return reply_send(c, MHD_HTTP_SERVICE_UNAVAILABLE, r);
 }
 
 enum MHD_Result http_on_request(void *cls, struct MHD_Connection *c, const char *url,
@@ -254,14 +228,15 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *c, const char 
                                 size_t *upload_len, void **context)
 {
     struct listener *l = cls;
+    const struct ingest *i = l->http->arg;
     struct request_facts f = {.http11 = strcmp(version, "HTTP/1.1") == 0};
 
     (void)upload;
     (void)upload_len;
-    connection_of(c)->since_ms = l->i->now_ms;
+    connection_of(c)->since_ms = i->now_ms;
     (void)MHD_get_connection_values(c, MHD_HEADER_KIND, on_header, &f);
-    if (l->i->guarded && (f.from_web || f.from_proxy))
-        return send_text(
+    if (i->guarded && (f.from_web || f.from_proxy))
+        return reply_send_text(
             c, MHD_HTTP_FORBIDDEN,
             "This relay takes events of anybody, so it serves only programs on its own\n"
             "machine: no web pages (Origin) and nothing through a proxy (Forwarded,\n"
@@ -270,5 +245,5 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *c, const char 
         return serve_root(l, c, method, &f);
     if (strcmp(url, "/healthz") == 0)
         return serve_health(l, c, method, context);
-    return send_text(c, MHD_HTTP_NOT_FOUND, "There is nothing here. The relay is at /.\n");
+    return reply_send_text(c, MHD_HTTP_NOT_FOUND, "There is nothing here. The relay is at /.\n");
 }

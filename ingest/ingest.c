@@ -3,6 +3,7 @@
 #include "ingest/ingest.h"
 
 #include "common/base/clock.h"
+#include "ingest/http.h"
 #include "ingest/info.h"
 #include "ingest/session.h"
 
@@ -101,7 +102,8 @@ void service_tick(struct ingest *i, uint64_t now_ms, int64_t now_s)
     {
         session_tick(s);
     }
-    peers_tick(i);
+    i->http.now_ms = now_ms;
+    peers_tick(&i->http);
     health_tick(i);
 }
 
@@ -198,7 +200,7 @@ static void take_rules(struct ingest *i, const struct ingest_options *given)
     if (o.max_event == 0)
         o.max_event = MAX_EVENT_DEFAULT;
     i->max_event = o.max_event;
-    i->max_per_ip = o.max_per_ip > 0 ? o.max_per_ip : MAX_PER_IP_DEFAULT;
+    i->http.max_per_ip = o.max_per_ip > 0 ? o.max_per_ip : MAX_PER_IP_DEFAULT;
     i->guarded = o.allow_len == 0 && !o.open;
     free(i->info);
     i->info = info_new(&o, service_message_max(o.max_event));
@@ -217,8 +219,14 @@ static struct ingest *service_init(uv_loop_t *loop, struct queue *q, const struc
     i->loop = loop;
     i->queue = q;
     i->limits = *l;
-    i->max_connections = o->max_connections > 0 ? o->max_connections : MAX_CONNECTIONS_DEFAULT;
     i->now_ms = clock_boot_ms();
+    i->http = (struct httpd){.loop = loop,
+                             .max_connections = o->max_connections > 0 ? o->max_connections
+                                                                       : MAX_CONNECTIONS_DEFAULT,
+                             .handshake_ms = l->handshake_ms,
+                             .now_ms = i->now_ms,
+                             .on_request = http_on_request,
+                             .arg = i};
     i->now_s = clock_wall_s();
     take_rules(i, o);
     recent_init(&i->recent);
@@ -238,7 +246,7 @@ enum err service_new(uv_loop_t *loop, struct queue *q, const struct ingest_optio
         return e;
     struct ingest *i = service_init(loop, q, o, l);
     for (; i->listeners_len < o->listen_len; i->listeners_len++)
-        i->listeners[i->listeners_len] = listener_new(i, &bound[i->listeners_len]);
+        i->listeners[i->listeners_len] = listener_new(&i->http, &bound[i->listeners_len]);
     *out = i;
     return ERR_NONE;
 }
@@ -284,8 +292,10 @@ static void finish(struct ingest *i)
         fn(arg);
 }
 
-static void one_closed(struct ingest *i)
+static void one_closed(void *arg)
 {
+    struct ingest *i = arg;
+
     if (--i->closing_len == 0)
         finish(i);
 }

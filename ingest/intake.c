@@ -7,9 +7,22 @@
 #include "ingest/answer.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #define SUBMISSION_OVERHEAD 512u /* of the structs around an event's bytes, roughly */
+
+static void count(struct ingest *i, bool accepted, const char *text)
+{
+    if (accepted && strncmp(text, "duplicate:", 10) == 0)
+        i->counts.duplicate++;
+    else if (accepted)
+        i->counts.accepted++;
+    else if (strncmp(text, "error:", 6) == 0)
+        i->counts.error++;
+    else
+        i->counts.refused++;
+}
 
 static void reply_ok(struct session *s, const uint8_t id[EVENT_ID_LEN], bool accepted,
                      const char *text)
@@ -25,6 +38,7 @@ static void refuse_unreadable(struct session *s, struct json_span event, const c
     struct problem text;
 
     problem_set(&text, ERR_NONE, "invalid: %s", why);
+    count(s->i, false, text.text);
     buf_clear(&s->i->reply);
     session_reply(s, id.len > 0 ? message_put_ok(&s->i->reply, id, false, text.text)
                                 : message_put_notice(&s->i->reply, text.text));
@@ -42,6 +56,7 @@ static void settle(struct submission *sub, bool accepted, const char *text)
         reply_ok(s, sub->ev->id, accepted, text);
         session_touch(s);
     }
+    count(i, accepted, text);
     i->under_way_len--;
     i->under_way_bytes -= sub->charge;
     event_unref(sub->ev);
@@ -121,7 +136,9 @@ void intake_event(struct session *s, struct json_span event)
         submit(s, ev);
         return;
     }
-    reply_ok(s, ev->id, known, known ? ANSWER_DUPLICATE : why.text);
+    const char *text = known ? ANSWER_DUPLICATE : why.text;
+    count(i, known, text);
+    reply_ok(s, ev->id, known, text);
     event_unref(ev);
 }
 

@@ -7,9 +7,9 @@
 #ifndef VOLLEY_INGEST_SERVICE_H
 #define VOLLEY_INGEST_SERVICE_H
 
+#include "httpd/listener.h"
 #include "ingest/health.h"
 #include "ingest/ingest.h"
-#include "ingest/listener.h"
 #include "ingest/policy.h"
 #include "ingest/recent.h"
 #include "ingest/verify.h"
@@ -43,12 +43,17 @@ struct ingest_limits ingest_limits_default(void);
  * characters as \u escapes, which are up to three times as long. */
 size_t service_message_max(uint32_t max_event);
 
+/* How events were answered since the start. */
+struct ingest_counts {
+    uint64_t accepted, duplicate, refused, error; /* error: not the event's fault */
+};
+
 struct ingest {
     uv_loop_t *loop;
     struct queue *queue;
     struct ingest_limits limits;
     struct policy policy;
-    uint32_t max_event, max_connections, max_per_ip;
+    uint32_t max_event;
     bool guarded; /* takes anybody's events, so only from this machine's own programs */
     char *info;   /* the NIP-11 document */
 
@@ -60,7 +65,7 @@ struct ingest {
 
     struct listener *listeners[LISTEN_MAX];
     size_t listeners_len;
-    struct peers peers;
+    struct httpd http; /* its now_ms is ours */
     struct health health;
 
     struct session *sessions, *ready, *touched;
@@ -71,6 +76,7 @@ struct ingest {
     size_t under_way_len, under_way_bytes; /* events of all clients, those gone included */
     size_t under_way_peak;                 /* the most bytes there ever were */
     size_t partial_bytes, reply_bytes;
+    struct ingest_counts counts;
     size_t calls_len; /* answers the queue still owes us */
     bool congested;   /* total_bytes_max was reached: nobody is read until half of it is free */
 

@@ -235,7 +235,7 @@ void session_new(struct ingest *i, struct listener *l, struct MHD_UpgradeRespons
     if (i->drain != DRAIN_NO)
         session_end(s, CODE_GOING_AWAY, GOING_AWAY);
     session_touch(s); /* the turn reads what came with the handshake */
-    LOG(LOG_DEBUG, "client connected", LOG_I("open", i->peers.connections_len));
+    LOG(LOG_DEBUG, "client connected", LOG_I("open", i->http.peers.connections_len));
 }
 
 static void on_poll_closed(uv_handle_t *handle)

@@ -4,7 +4,7 @@
 #define VOLLEY_INGEST_SESSION_H
 
 #include "common/net/websocket.h"
-#include "ingest/listener.h"
+#include "httpd/listener.h"
 #include "ingest/service.h"
 
 #define CODE_GOING_AWAY 1001

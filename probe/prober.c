@@ -339,11 +339,13 @@ static void on_lead_timer(uv_timer_t *t)
     struct prober *p = t->data;
     if (p->leads && clock_boot_ms() >= p->until_ms)
         work(p); /* notices it, also with nothing due */
-    if (p->asking || p->closing)
+    if (p->asking || p->closing || (p->s.interval_ms == 0 && !p->leads))
         return;
+    if (p->s.interval_ms == 0)
+        stop_leading(p);
     p->asking = true;
     p->asked_ms = clock_boot_ms();
-    ask_to_lead(p, false, on_lead);
+    ask_to_lead(p, p->s.interval_ms == 0, on_lead);
 }
 
 /* ---- beginning and end ---- */

@@ -96,6 +96,20 @@ uint32_t lane_head_start_ms(const struct lane *l, enum route route, uint64_t now
  */
 uint32_t lane_grace_ms(const struct lane *l, enum route route);
 
+/* What a prober found over IPv6 by this lane's route. It may give IPv6 its first turn back, where
+ * two probes in a row reached the relay since the turn was lost; and tell how long a connection
+ * over Tor takes, where that is not known. It never takes the turn away: a prober may live
+ * elsewhere. */
+struct lane_probe {
+    enum route route;
+    int64_t success_ms;  /* the last success; the queue's clock */
+    int32_t streak;      /* of successes; negative: failures */
+    uint64_t connect_ms; /* usual, of successes; 0: not known */
+};
+void lane_probed(struct lane *l, const struct lane_probe *p, uint64_t now_ms);
+/* Whether that could change anything. */
+bool lane_wants_probe(const struct lane *l, uint64_t now_ms);
+
 /* What kept it from connecting may have gone (tor works again): its wait is cut short to the first
  * one of a series, but not below what the relay itself asked for. */
 void lane_retry(struct lane *l, uint64_t now_ms);

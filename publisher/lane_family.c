@@ -4,6 +4,8 @@
 
 #include "common/net/race.h"
 
+#define PROBES_TRUSTED 2 /* in a row */
+
 void lane_count_path(struct lane *l, const struct path_stat *d)
 {
     if ((unsigned)d->route >= ROUTE_COUNT || (unsigned)d->family >= FAMILY_COUNT)
@@ -56,4 +58,27 @@ uint32_t lane_head_start_ms(const struct lane *l, enum route route, uint64_t now
 uint32_t lane_grace_ms(const struct lane *l, enum route route)
 {
     return race_grace_ms(route, l->learned.ipv6_failures);
+}
+
+bool lane_wants_probe(const struct lane *l, uint64_t now_ms)
+{
+    bool no_time = l->definition.route == ROUTE_TOR && l->learned.ipv6_connect_ms == 0;
+    return lane_ipv4_first(l, now_ms) || no_time;
+}
+
+void lane_probed(struct lane *l, const struct lane_probe *p, uint64_t now_ms)
+{
+    struct learned *k = &l->learned;
+    int64_t lost_ms = k->demoted_until_ms - (int64_t)l->limits.demote_for_ms;
+    if (p->route != l->definition.route || p->streak <= 0)
+        return;
+    if (p->streak >= PROBES_TRUSTED && p->success_ms > lost_ms && lane_ipv4_first(l, now_ms)) {
+        k->ipv6_failures = 0;
+        k->demoted_until_ms = 0;
+        l->dirty = true;
+    }
+    if (p->route == ROUTE_TOR && k->ipv6_connect_ms == 0 && p->connect_ms > 0) {
+        k->ipv6_connect_ms = race_learn(0, p->connect_ms);
+        l->dirty = true;
+    }
 }

@@ -17,6 +17,8 @@
 #define DRAIN_NOTHING_MS 1000u /* when there is nothing to give back */
 #define TELL_FIRST_MS    2000u /* statistics, to the queue */
 #define TELL_MS          10000u
+#define HEED_FIRST_MS    5000u /* what probers found, from it */
+#define HEED_MS          60000u
 
 static void on_soon(uv_idle_t *h);
 static void on_wants(uv_timer_t *t);
@@ -215,6 +217,8 @@ struct worker *worker_new(uv_loop_t *loop, struct queue *q, const struct publish
     init_timer(w, &w->drain_timer);
     init_timer(w, &w->tell_timer);
     uv_timer_start(&w->tell_timer, worker_on_tell, TELL_FIRST_MS, TELL_MS);
+    init_timer(w, &w->heed_timer);
+    uv_timer_start(&w->heed_timer, worker_on_heed, HEED_FIRST_MS, HEED_MS);
     w->tally = tally_new(q, STAT_DELIVERY);
     const struct feed_options fo = {.cache_max = o->cache_max,
                                     .on_news = on_news,
@@ -297,13 +301,14 @@ void worker_finish(struct worker *w)
     worker_let_go(&w->defining);
     worker_let_go(&w->leasing);
     worker_let_go(&w->committing);
+    worker_let_go(&w->heeding);
     tally_free(w->tally);
     w->tally = NULL;
     w->handles++;
     feed_free(w->feed, on_feed_freed, w);
     uv_close((uv_handle_t *)&w->soon, on_closed);
     uv_timer_t *timers[] = {&w->wants_timer, &w->lease_timer, &w->define_timer, &w->commit_timer,
-                            &w->term_timer,  &w->drain_timer, &w->tell_timer};
+                            &w->term_timer,  &w->drain_timer, &w->tell_timer,   &w->heed_timer};
     for (size_t i = 0; i < COUNT_OF(timers); i++)
         uv_close((uv_handle_t *)timers[i], on_closed);
 }

@@ -4,6 +4,7 @@
  *   worker_relay.c   a lane's relay: connecting, sending, answers
  *   worker_path.c    what came of connecting: statistics, what is learned of families
  *   worker_verbose.c and all of it in the log, when asked for
+ *   worker_heed.c    what a prober found, for who may use it
  *   worker_lease.c   renewals, grants, giving back
  *   worker_settings.c  the relay list, limits and keys, also when they change
  *   worker_commit.c  commits of all changed lanes
@@ -89,7 +90,7 @@ struct worker {
     uint64_t leased_ms;        /* when the last call was sent */
     bool leaving, left;        /* draining; and the queue was told */
     bool force;                /* the relay list changed while we ran: it is meant */
-    struct worker_call *defining, *leasing;
+    struct worker_call *defining, *leasing, *heeding;
 
     /* the commit */
     struct worker_call *committing;
@@ -105,7 +106,7 @@ struct worker {
 
     uv_idle_t soon; /* a turn is due */
     uv_timer_t wants_timer, lease_timer, define_timer, commit_timer, term_timer, drain_timer,
-        tell_timer;
+        tell_timer, heed_timer;
     uint64_t wants_ms; /* when wants_timer fires; 0: not */
     int handles;
     void (*gone)(void *arg);
@@ -158,6 +159,9 @@ bool worker_tell(struct worker *w);
 void worker_on_tell(uv_timer_t *t);
 /* Follows nothing any more. */
 void worker_forget_path(struct holding *h);
+
+/* ---- worker_heed.c ---- */
+void worker_on_heed(uv_timer_t *t);
 
 /* ---- worker_verbose.c ---- */
 void verbose_connecting(struct holding *h, const struct link_request *r);

@@ -8,11 +8,15 @@
 const char *redis_verb_name(unsigned verb)
 {
     static const char *const names[VERB_END] = {
-        [WIRE_APPEND] = "append",   [WIRE_READ] = "read",           [WIRE_LEASE] = "lease",
-        [WIRE_COMMIT] = "commit",   [WIRE_DEFINE] = "define",       [WIRE_DEPTH] = "depth",
-        [WIRE_RECEIPT] = "receipt", [WIRE_REGISTRY] = "registry",   [WIRE_HOLD] = "hold",
-        [WIRE_FAILED] = "failed",   [WIRE_JOBS] = "jobs",           [WIRE_CANCEL] = "cancel",
-        [VERB_HELLO] = "hello",     [VERB_HOUSEKEEP] = "housekeep", [VERB_TALLY] = "tally"};
+        [WIRE_APPEND] = "append",       [WIRE_READ] = "read",
+        [WIRE_LEASE] = "lease",         [WIRE_COMMIT] = "commit",
+        [WIRE_DEFINE] = "define",       [WIRE_DEPTH] = "depth",
+        [WIRE_RECEIPT] = "receipt",     [WIRE_REGISTRY] = "registry",
+        [WIRE_HOLD] = "hold",           [WIRE_FAILED] = "failed",
+        [WIRE_JOBS] = "jobs",           [WIRE_CANCEL] = "cancel",
+        [WIRE_OBSERVE] = "observe",     [WIRE_STATISTICS] = "statistics",
+        [WIRE_LEAD] = "lead",           [VERB_HELLO] = "hello",
+        [VERB_HOUSEKEEP] = "housekeep", [VERB_TALLY] = "tally"};
     return verb < VERB_END && names[verb] != NULL ? names[verb] : "?";
 }
 

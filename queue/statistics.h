@@ -101,7 +101,7 @@ struct observation {
                                                 counts has one */
     struct stat_last last; /* at_ms: 0 none; else as `ago_ms`: before this call, and 1 at least */
 };
-#define OBSERVATIONS_MAX 2048u /* in one call */
+#define OBSERVATIONS_MAX 256u /* in one call, so that the queue answers others meanwhile */
 
 struct observe_call {
     enum stat_source source;

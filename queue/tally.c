@@ -1,5 +1,7 @@
 #include "queue/tally.h"
 
+#include "common/base/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,8 @@ struct count {
 /* A call under way; the tally may be gone when it is answered. */
 struct telling {
     struct tally *tally;
+    uint64_t epoch;
+    size_t len; /* of what is to be told, so many are in it */
     tally_fn *fn;
     void *arg;
 };
@@ -172,6 +176,8 @@ void tally_attempt(struct tally *t, const struct tally_way *w, const struct stat
 
 /* ---- telling ---- */
 
+static void on_told(void *arg, enum err e, const struct observe_result *r);
+
 static uint32_t ago(uint64_t then_ms, uint64_t now_ms)
 {
     uint64_t ms = now_ms > then_ms ? now_ms - then_ms : 0;
@@ -187,56 +193,68 @@ static void date(struct count *c, uint64_t now_ms)
         c->o.last.at_ms = 1;
 }
 
-/* The first ones that one call may hold; the others are counted on. */
-static void take(struct tally *t)
+/* Tells the first ones of what is to be told. */
+static void tell(struct tally *t, struct telling *call, uint64_t now_ms)
 {
-    struct count *c, *next;
-    unsigned len = 0;
-    HASH_ITER(hh, t->counting, c, next)
-    {
-        if (len++ == OBSERVATIONS_MAX)
-            break;
-        HASH_DEL(t->counting, c);
-        HASH_ADD(hh, t->told, key, sizeof c->key, c);
+    struct observe_call c = {.source = t->source, .epoch = call->epoch};
+    struct observation *list = mem_zero(OBSERVATIONS_MAX, sizeof *list);
+    for (struct count *k = t->told; k != NULL && c.len < OBSERVATIONS_MAX; k = k->hh.next) {
+        date(k, now_ms);
+        list[c.len++] = k->o;
+    }
+    c.list = list;
+    call->len = c.len;
+    t->call = call;
+    t->q->ops->observe(t->q, &c, on_told, call);
+    free(list);
+}
+
+static void forget_first(struct count **counts, size_t len)
+{
+    while (len-- > 0 && *counts != NULL) {
+        struct count *c = *counts;
+        HASH_DEL(*counts, c);
+        free(c);
     }
 }
 
 static void on_told(void *arg, enum err e, const struct observe_result *r)
 {
-    struct telling call = *(struct telling *)arg;
+    struct telling *call = arg;
+    struct tally *t = call->tally;
     (void)r;
-    free(arg);
-    if (call.tally == NULL)
+    if (t == NULL) {
+        free(call);
         return;
-    call.tally->call = NULL;
+    }
+    t->call = NULL;
     if (e != ERR_CLOSED)
-        forget(&call.tally->told);
-    call.fn(call.arg, e);
+        forget_first(&t->told, call->len);
+    if (e == ERR_NONE && t->told != NULL) {
+        tell(t, call, clock_boot_ms());
+        return;
+    }
+    tally_fn *fn = call->fn;
+    void *fn_arg = call->arg;
+    free(call);
+    fn(fn_arg, e);
 }
 
 bool tally_send(struct tally *t, uint64_t epoch, uint64_t now_ms, tally_fn *fn, void *arg)
 {
-    if (t->call == NULL && t->told == NULL)
-        take(t);
+    if (t->call != NULL) {
+        t->call->fn = fn;
+        t->call->arg = arg;
+        return true;
+    }
+    if (t->told == NULL) {
+        t->told = t->counting;
+        t->counting = NULL;
+    }
     if (t->told == NULL)
         return false;
-    if (t->call == NULL) {
-        struct observe_call c = {.source = t->source, .epoch = epoch};
-        struct observation *list = mem_zero(HASH_COUNT(t->told), sizeof *list);
-        for (struct count *k = t->told; k != NULL; k = k->hh.next) {
-            date(k, now_ms);
-            list[c.len++] = k->o;
-        }
-        c.list = list;
-        t->call = mem_zero(1, sizeof *t->call);
-        t->call->tally = t;
-        t->call->fn = fn;
-        t->call->arg = arg;
-        t->q->ops->observe(t->q, &c, on_told, t->call);
-        free(list);
-    } else {
-        t->call->fn = fn;
-        t->call->arg = arg;
-    }
+    struct telling *call = mem_zero(1, sizeof *call);
+    *call = (struct telling){.tally = t, .epoch = epoch, .fn = fn, .arg = arg};
+    tell(t, call, now_ms);
     return true;
 }

@@ -35,8 +35,9 @@ void tally_delivered(struct tally *t, const struct tally_way *w, uint64_t took_u
 void tally_attempt(struct tally *t, const struct tally_way *w, const struct stat_last *last,
                    uint64_t now_ms);
 
-/* Sends what there is, unless a call is under way. True: one is, and `fn` is called when it is
- * answered; with the last call's `fn` alone. `epoch` as in observe_call; `e` as its answer. */
+/* Sends what there is, call by call, unless one is under way. True: one is, and `fn` is called when
+ * the last one is answered; of several that were given, the last one's. `epoch` as in observe_call;
+ * `e` as its answer: after an error the rest waits for the next time. */
 typedef void tally_fn(void *arg, enum err e);
 bool tally_send(struct tally *t, uint64_t epoch, uint64_t now_ms, tally_fn *fn, void *arg);
 

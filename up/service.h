@@ -42,6 +42,7 @@ void service_done(void *service);
 void service_log_warnings(const struct config *c);
 
 /* The services, as commands. */
-extern const struct command command_queue, command_ingest, command_publisher, command_up;
+extern const struct command command_queue, command_ingest, command_publisher, command_probe,
+    command_up;
 
 #endif

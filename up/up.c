@@ -1,6 +1,7 @@
-/* `volley up`: queue (unless it is in Redis), ingest and publisher as child processes, and tor when
- * a relay needs it; restarted when they die, stopped in the order that loses no work: ingest takes
- * nothing new, publisher settles what is in flight, then tor and the queue end. */
+/* `volley up`: queue (unless it is in Redis), ingest, publisher and probe as child
+ * processes, and tor when a relay needs it; restarted when they die, stopped in the order that
+ * loses no work: ingest takes nothing new, publisher settles what is in flight, then tor and the
+ * queue end. */
 #include "common/base/clock.h"
 #include "common/config/socks.h"
 #include "common/net/tor.h"
@@ -31,7 +32,7 @@ struct child {
 
 /* In the order they start; they stop in the reverse one, ingest first of all. tor is no service of
  * ours and keeps itself alive (common/net/tor.h): its place is that of a child that never runs. */
-enum { QUEUE, TOR, PUBLISHER, INGEST, CHILDREN };
+enum { QUEUE, TOR, PUBLISHER, PROBE, INGEST, CHILDREN };
 
 struct up {
     struct service service;
@@ -236,7 +237,7 @@ static enum err up_reload(void *arg, const struct config *c, struct problem *p)
 static void start_children(struct up *u)
 {
     static const char *const names[CHILDREN] = {
-        [QUEUE] = "queue", [PUBLISHER] = "publisher", [INGEST] = "ingest"};
+        [QUEUE] = "queue", [PUBLISHER] = "publisher", [PROBE] = "probe", [INGEST] = "ingest"};
     for (int i = 0; i < CHILDREN; i++) {
         struct child *child = &u->children[i];
         *child = (struct child){.up = u, .name = names[i]};
@@ -278,7 +279,7 @@ static int up_run(const struct invocation *inv)
 const struct command command_up = {
     .name = "up",
     .arguments = "",
-    .summary = "queue, ingest, publisher and tor on this machine; Ctrl-C stops all",
+    .summary = "all services and tor on this machine; Ctrl-C stops all",
     .examples = "  volley up\n  volley up -c volley.yaml\n"
                 "  volley up --set publisher.relays=relay.example --set publisher.route=direct",
     .run = up_run,

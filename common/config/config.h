@@ -25,6 +25,12 @@ struct config_pubkeys {
     uint8_t (*keys)[32]; /* owned */
     size_t len;
 };
+#define CONFIG_HOSTS_MAX 16
+/* Host headers: "volley.example" (on any port) or "volley.example:7788". */
+struct config_hosts {
+    char host[CONFIG_HOSTS_MAX][256];
+    size_t len;
+};
 struct config_relays {
     struct definition *defs; /* owned */
     size_t len;
@@ -67,6 +73,13 @@ struct config {
     struct {
         char test_host[CONFIG_TEXT_SIZE];
     } ipv6;
+    struct {
+        struct config_listen listen;
+        struct config_hosts hosts;
+        bool open;
+        uint64_t interval_ms;
+        char admin_token_file[CONFIG_TEXT_SIZE];
+    } probe;
     struct {
         enum log_level level;
         enum log_format format;

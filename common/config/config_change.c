@@ -41,6 +41,8 @@ bool config_key_differs(const struct config *a, const struct config *b, size_t n
         return memcmp(x, y, sizeof(bool)) != 0;
     case TYPE_LISTEN:
         return listens_differ(x, y);
+    case TYPE_HOSTS:
+        return memcmp(x, y, sizeof(struct config_hosts)) != 0;
     case TYPE_PUBKEYS:
         return pubkeys_differ(x, y);
     case TYPE_RELAYS:

@@ -94,6 +94,28 @@ static enum err add_listen(void *arg, const char *word)
     return ERR_NONE;
 }
 
+/* A name or an address as a Host header has it, with or without a port. */
+static bool is_host(const char *word)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:[]";
+    const char *end = word[0] == '[' ? strchr(word, ']') : NULL;
+    const char *colon = strchr(end != NULL ? end : word, ':');
+    uint64_t port;
+    if (word[strspn(word, letters)] != '\0' || colon == word || (word[0] == '[' && end == NULL))
+        return false;
+    return colon == NULL || (value_uint(colon + 1, &port) == ERR_NONE && port <= UINT16_MAX);
+}
+
+static enum err add_host(void *arg, const char *word)
+{
+    struct config_hosts *h = arg;
+    if (h->len == CONFIG_HOSTS_MAX || strlen(word) >= sizeof h->host[0] || !is_host(word))
+        return ERR_INVALID;
+    (void)snprintf(h->host[h->len++], sizeof h->host[0], "%s", word);
+    return ERR_NONE;
+}
+
 static enum err add_pubkey(void *arg, const char *word)
 {
     struct config_pubkeys *k = arg;
@@ -180,6 +202,9 @@ enum err config_convert(struct config *c, int row, const struct config_source *s
     case TYPE_PUBKEYS:
         return list_value(src, key, add_pubkey, field,
                           "a list of public keys (64 lower-case hex digits, or npub1…)", p);
+    case TYPE_HOSTS:
+        return list_value(src, key, add_host, field,
+                          "a list of at most 16 hosts such as volley.example or 192.0.2.7:7788", p);
     case TYPE_ROUTES:
         return list_value(src, key, add_route, field, "a list of routes (tor, direct)", p);
     case TYPE_ROUTE:

@@ -19,7 +19,8 @@ enum config_type {
     TYPE_ROUTES,
     TYPE_FAMILY,
     TYPE_LEVEL,
-    TYPE_FORMAT
+    TYPE_FORMAT,
+    TYPE_HOSTS
 };
 
 struct config_key {

@@ -103,6 +103,17 @@ const struct config_key config_keys[] = {
     KEY("ipv6", "test_host", ipv6.test_host, TYPE_TEXT, "", 0, 0,
         "HOST:PORT to connect to by IPv6 at start, as a test; empty: none (it would reveal the "
         "host)"),
+    KEY("probe", "listen", probe.listen, TYPE_LISTEN, "127.0.0.1:7788", 0, 0,
+        "dashboard, JSON and metrics; several allowed"),
+    KEY("probe", "hosts", probe.hosts, TYPE_HOSTS, "", 0, 0,
+        "names by which it may be asked, besides loopback's: HOST or HOST:PORT"),
+    KEY("probe", "open", probe.open, TYPE_BOOL, "no", 0, 0,
+        "yes: on any address, reading needs no token"),
+    KEY("probe", "interval", probe.interval_ms, TYPE_DURATION, "10m", 0, DAY_MS,
+        "each relay and family is tried this often; 0s: not by this one"),
+    KEY("probe", "admin_token_file", probe.admin_token_file, TYPE_TEXT, "", 0, 0,
+        "a secret of at least 16 characters: its holder may replay, hold and release; empty: "
+        "nobody"),
     KEY("log", "level", log.level, TYPE_LEVEL, "info", 0, 0, "debug, info, warn or error"),
     KEY("log", "format", log.format, TYPE_FORMAT, "text", 0, 0, "text, logfmt or json"),
 };
@@ -129,12 +140,20 @@ const char *config_suggest(const char *name, char *out, size_t size)
 
 bool config_key_at(size_t n, struct config_key_row *out)
 {
-    static const char *const kinds[] = {
-        [TYPE_TEXT] = "text",         [TYPE_UINT] = "number",           [TYPE_SIZE] = "size",
-        [TYPE_DURATION] = "duration", [TYPE_BOOL] = "yes|no",           [TYPE_LISTEN] = "addresses",
-        [TYPE_PUBKEYS] = "keys",      [TYPE_RELAYS] = "relays",         [TYPE_ROUTE] = "tor|direct",
-        [TYPE_ROUTES] = "routes",     [TYPE_FAMILY] = "auto|ipv6|ipv4", [TYPE_LEVEL] = "level",
-        [TYPE_FORMAT] = "format"};
+    static const char *const kinds[] = {[TYPE_TEXT] = "text",
+                                        [TYPE_UINT] = "number",
+                                        [TYPE_SIZE] = "size",
+                                        [TYPE_DURATION] = "duration",
+                                        [TYPE_BOOL] = "yes|no",
+                                        [TYPE_LISTEN] = "addresses",
+                                        [TYPE_PUBKEYS] = "keys",
+                                        [TYPE_RELAYS] = "relays",
+                                        [TYPE_ROUTE] = "tor|direct",
+                                        [TYPE_ROUTES] = "routes",
+                                        [TYPE_FAMILY] = "auto|ipv6|ipv4",
+                                        [TYPE_LEVEL] = "level",
+                                        [TYPE_FORMAT] = "format",
+                                        [TYPE_HOSTS] = "hosts"};
     if (n >= config_keys_len)
         return false;
     const struct config_key *key = &config_keys[n];

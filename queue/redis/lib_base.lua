@@ -18,6 +18,7 @@
 --   p:leaving       set     lanes that are forgotten, and whose keys go step by step
 --   p:lane:<n>      hash    the lane (lib_lanes); with :v hash, :x string, :req zset, :rows zset,
 --                           :hist hash, :asked zset
+--   p:stat          zset    lanes with statistics (lib_stat: p:lane:<n>:stat) by their version
 --   p:jobs          zset    numbers of replay jobs; p:job:<j> hash, p:job:<j>:lanes hash, p:job:<j>:<n> zset
 -- No script ever walks the keys of the server.
 local base = {
@@ -121,7 +122,7 @@ function wire.reader(s, at)
     return { s = s, at = at or 1, bad = false }
 end
 
-local widths = { ['<B'] = 1, ['<I2'] = 2, ['<I4'] = 4, ['<I8'] = 8, ['<i8'] = 8 }
+local widths = { ['<B'] = 1, ['<I2'] = 2, ['<I4'] = 4, ['<i4'] = 4, ['<I8'] = 8, ['<i8'] = 8 }
 function wire.num(u, format)
     local width = widths[format]
     if u.at + width - 1 > #u.s then

@@ -277,13 +277,14 @@ end
 local function remove_lane(number)
     local l = lanes.get(number)
     lanes.cache[number] = nil
-    for _, part in ipairs({ 'v', 'x', 'req', 'rows', 'hist', 'asked' }) do
+    for _, part in ipairs({ 'v', 'x', 'req', 'rows', 'hist', 'asked', 'stat' }) do
         redis.call('UNLINK', lanes.key(l, part))
     end
     redis.call('DEL', lanes.key(l))
     for _, name in ipairs({ 'leaving', 'running' }) do
         redis.call('SREM', base.key(name), number)
     end
+    redis.call('ZREM', base.key('stat'), number)
 end
 
 -- Retired lanes leave after retention; what they hold goes step by step.

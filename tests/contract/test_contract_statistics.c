@@ -2,6 +2,9 @@
  * on with the queue's clock; and of several probers one is heard. */
 #include "tests/support/contract.h"
 
+#include "common/base/rng.h"
+#include "queue/windows.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -406,6 +409,49 @@ static void many_relays_come_in_pages(void **state)
     free(list);
 }
 
+static void make_some(struct rng *rng, struct observation *o)
+{
+    *o = (struct observation){.lane = 1, .streak = (int32_t)rng_below(rng, 5) - 2};
+    o->counts.attempts = (uint32_t)rng_below(rng, 300);
+    o->counts.successes = (uint32_t)rng_below(rng, 3);
+    o->counts.failures[rng_below(rng, STAT_FAILURE_COUNT)] = (uint32_t)rng_below(rng, 3);
+    o->counts.deliveries = (uint32_t)rng_below(rng, 2) << 20;
+    for (unsigned i = 0; i < rng_below(rng, 30); i++)
+        stat_histogram_add(&o->counts.phases[rng_below(rng, STAT_PHASE_COUNT)],
+                           rng_next(rng) >> (20 + rng_below(rng, 44)));
+    o->success_ago_ms = (uint32_t)rng_below(rng, 9000);
+    o->failure_ago_ms = (uint32_t)rng_below(rng, 9000);
+    if (rng_below(rng, 3) == 0)
+        o->last = (struct stat_last){.at_ms = 1 + (int64_t)rng_below(rng, 9000),
+                                     .why = (enum stat_failure)rng_below(rng, STAT_FAILURE_COUNT),
+                                     .text = "it hung up",
+                                     .phases_us = {0, 7, 70000}};
+}
+
+/* The arithmetic is windows.c's, also where it is written again in another language. */
+static void every_queue_counts_alike(void **state)
+{
+    struct rig *r = *state;
+    struct windows *w = mem_zero(2, sizeof *w);
+    struct rng rng;
+    rng_init(&rng, 11);
+    define_relays(r, 1);
+    for (unsigned i = 0; i < 60; i++) {
+        struct observation o;
+        struct path_statistics mine = {.source = STAT_DELIVERY};
+        make_some(&rng, &o);
+        assert_true(observe(r, &o));
+        windows_add(w, &o, r->wall_ms, false);
+        rig_pass(r, (int64_t)rng_below(&rng, i % 8 == 0 ? 30 * HOUR_MS : 20 * MINUTE_MS));
+        w[1] = w[0];
+        windows_roll(&w[1], r->wall_ms);
+        windows_show(&w[1], &mine);
+        const struct path_statistics its = only_path(r);
+        assert_memory_equal(&mine, &its, sizeof mine);
+    }
+    free(w);
+}
+
 static void more_than_a_call_may_hold_is_refused(void **state)
 {
     struct rig *r = *state;
@@ -435,6 +481,7 @@ int main(void)
         CASE(an_unknown_or_retired_lane_takes_nothing),
         CASE(who_asks_again_is_told_what_changed),
         CASE(many_relays_come_in_pages),
+        CASE(every_queue_counts_alike),
         CASE(more_than_a_call_may_hold_is_refused),
     };
     return contract_run("statistics", cases, COUNT_OF(cases));

@@ -231,6 +231,8 @@ class Volley:
             "ingest.listen": "127.0.0.1:%d" % self.ingest_port,
             "queue.data_dir": self.data,
             "publisher.route": "direct",
+            "probe.listen": "127.0.0.1:0",
+            "probe.interval": "0s",  # tests count connections: who wants a prober says so
         }
         self.redis_options = {}  # of the server's configuration: what a test wants otherwise
         if self.backend == "redis":
@@ -332,12 +334,32 @@ class Volley:
         rows = [json.loads(line) for line in r.stdout.splitlines()]
         return {row["relay"]: row for row in rows if "relay" in row}, rows[-1]
 
+    @property
+    def queue_url(self):
+        return "zmq+ipc://%s/queue.sock" % self.data
+
     def statistics(self, source):
         """What the queue keeps of reaching relays: rows by (relay, family)."""
-        r = subprocess.run([os.path.join(ROOT, "build", self.build, "practice"), "statistics", "zmq+ipc://%s/queue.sock" % self.data], capture_output=True, text=True, timeout=60, env=clean_env())
+        r = subprocess.run([os.path.join(ROOT, "build", self.build, "practice"), "statistics", self.queue_url], capture_output=True, text=True, timeout=60, env=clean_env())
         if r.returncode != 0:
             raise AssertionError("statistics: %s %s" % (r.stderr, self.logs()))
         return {(row["relay"], row["family"]): row for row in map(json.loads, r.stdout.splitlines()) if row["source"] == source}
+
+    def probe(self, seconds=60):
+        """The dashboard's URL, once it is served and knows the queue."""
+        def port():
+            text = "".join(p.log() for p in self.services.values())
+            found = re.findall(r"probe ready.* port=(\d+)", text)
+            return found and found[-1]
+
+        url = "http://127.0.0.1:" + wait_for(lambda: "the probe to listen\n" + self.logs(), port, seconds)
+
+        def known():
+            with urllib.request.urlopen(url + "/metrics/relays", timeout=30) as r:
+                return r.read().count(b"\nvolley_queue_depth{") >= len(self.relays)
+
+        wait_for(lambda: "the probe to know the queue\n" + self.logs(), known, seconds)
+        return url
 
     def receipt(self, event_id):
         """Result rows by relay URL."""
@@ -402,7 +424,7 @@ class Volley:
             p.wait()
 
     def stop(self):
-        for name in ("up", "ingest", "publisher", "queue"):
+        for name in ("up", "ingest", "probe", "publisher", "queue"):
             if name in self.services and self.services[name].alive():
                 status = self.services[name].stop()
                 if status != 0:

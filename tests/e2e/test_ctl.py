@@ -369,7 +369,7 @@ class Ctl(Scenario):
         expected = {"usr/bin/volley": 0o755, "usr/share/bash-completion/completions/volley": 0o644, "usr/share/man/man5/volley.yaml.5": 0o644,
                     "usr/share/man/man1/volley.1": 0o644, "usr/share/doc/volley/examples/volley.example.yaml": 0o644}
         expected.update({"usr/share/man/man1/volley-%s.1" % c: 0o644 for c in commands})
-        expected.update({"usr/lib/systemd/system/volley%s.service" % u: 0o644 for u in ("", "-queue", "-ingest", "-publisher")})
+        expected.update({"usr/lib/systemd/system/volley%s.service" % u: 0o644 for u in ("", "-queue", "-ingest", "-publisher", "-probe")})
         for path, mode in expected.items():
             self.assertEqual(os.stat(os.path.join(dest, path)).st_mode & 0o7777, mode, path)
         self.assertEqual(os.listdir(dest), ["usr"], "nothing outside PREFIX")

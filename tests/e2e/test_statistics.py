@@ -2,9 +2,10 @@
 import os
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import Scenario, main, wait_for
+from harness import ROOT, Process, Scenario, main, wait_for
 
 # Each connection carries one event: a relay that hangs up after each answer.
 ONE_EACH = {"publisher.window": 1, "publisher.backoff_min": "10ms", "publisher.backoff_max": "50ms"}
@@ -28,7 +29,7 @@ class Delivery(Scenario):
         relays = self.practice(*["%s:%s:0:cut_after=1" % (s, s) for s in stances])
         urls = relays.urls
         v = self.volley(list(urls.values()), keys=ONE_EACH)
-        v.up()
+        v.start_all()
         v.post(20, "--seed", 1)
         v.wait_drained()
         v.stop()  # the publisher tells what is left
@@ -68,7 +69,7 @@ class Delivery(Scenario):
         relays = self.practice(*["%s:v4:0:%s" % f for f in faults.items()])
         urls = relays.urls
         v = self.volley(list(urls.values()), keys={"publisher.connect_timeout": "1s", "publisher.backoff_min": "50ms", "publisher.backoff_max": "200ms"})
-        v.up()
+        v.start_all()
         v.post(3, "--seed", 2)
         classes = {"http": "http", "mute": "timeout", "down": "refused", "good": None}
         rows = self.told(v, lambda rows: all((urls[n], "ipv4") in rows for n in faults) and rows[(urls["good"], "ipv4")]["1h"]["deliveries"] == 3)
@@ -102,6 +103,142 @@ class Delivery(Scenario):
         rows = self.told(v, lambda rows: rows[(url, "ipv4")]["1h"]["deliveries"] == 15)
         self.assertEqual(rows[(url, "ipv4")]["1h"]["attempts"], relays.counts("a")["connections_ipv4"])
         v.stop()
+
+
+
+class Probes(Scenario):
+    """The prober, as often as told, in processes of its own."""
+
+    def prober(self, v, interval_ms, name="prober"):
+        p = Process([os.path.join(ROOT, "build", v.build, "practice"), "probe", v.queue_url, str(interval_ms)], os.path.join(v.folder, name + ".log"))
+        v.services[name] = p
+        return p
+
+    def queue(self, urls, **options):
+        """A queue alone, with these relays; nobody delivers."""
+        v = self.volley(urls, **options)
+        v.start("queue")
+        r = v.run("relays", "apply")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return v
+
+    def probes(self, v, condition, seconds=40):
+        def look():
+            rows = v.statistics("probe")
+            return rows if condition(rows) else None
+
+        return wait_for(lambda: "probes, which are %s\n%s" % (v.statistics("probe"), v.logs()), look, seconds, 0.2)
+
+    def test_each_cell_says_what_the_relay_saw(self):
+        specs = {
+            # name: (stance, manners, what the prober finds over IPv6, over IPv4)
+            "dual": ("dual", "ok", "ok", "ok"),
+            "v4": ("v4", "document", None, "ok"),
+            "v6": ("v6", "ok", "ok", None),
+            "dead6": ("dead6", "ok", "timeout", "ok"),
+            "refused6": ("refused6", "ok", "refused", "ok"),
+            "refused4": ("refused4", "ok", "ok", "refused"),
+            "http": ("v4", "http=503", None, "http"),
+            "mute": ("v4", "mute", None, "timeout"),
+            "silent": ("v4", "silent", None, "timeout"),
+            "garbage": ("v4", "garbage", None, "ok"),
+            "auth": ("v4", "auth", None, "ok"),
+            "down": ("v4", "down", None, "refused"),
+            "blackhole": ("v4", "blackhole", None, "timeout"),
+        }
+        relays = self.practice(*["%s:%s:0:%s" % (n, s[0], s[1]) for n, s in specs.items()])
+        urls = relays.urls
+        v = self.queue(list(urls.values()))
+        p = self.prober(v, 2000)
+        cells = {(urls[n], f): found for n, s in specs.items() for f, found in (("ipv6", s[2]), ("ipv4", s[3])) if found}
+        self.probes(v, lambda rows: set(rows) == set(cells) and all(r["total_attempts"] >= 2 for (u, f), r in rows.items() if cells[(u, f)] == "ok"), 60)
+        self.assertEqual(p.stop(), 0)
+        rows = v.statistics("probe")
+        for cell, found in cells.items():
+            row, hour = rows[cell], rows[cell]["1h"]
+            tried = hour["successes"] + sum(hour["failures"].values())
+            self.assertEqual(hour["attempts"], tried, "%s: every attempt ended" % (cell,))
+            self.assertEqual((set(hour["failures"]), hour["deliveries"]), (set() if found == "ok" else {found}, 0), cell)
+            self.assertEqual(row["streak"], tried if found == "ok" else -tried, cell)
+            self.assertEqual((row["24h"]["attempts"], row["7d"]["attempts"], row["route"]), (tried, tried, "direct"))
+            if found == "ok":
+                self.assertEqual((hour["latencies"]["connect"]["count"], hour["latencies"]["read"]["count"]), (tried, tried))
+        for name in specs:
+            counts = relays.counts(name)
+            self.assertEqual((counts["events"], counts["bad"]), (0, 0), "%s: nothing was written" % name)
+            reads = sum(sum((1 for _ in range(rows[(urls[name], f)]["1h"]["attempts"]))) for f in ("ipv6", "ipv4") if cells.get((urls[name], f)) == "ok")
+            if specs[name][1] in ("ok", "document", "garbage", "auth"):
+                # The last one may have been given up with the prober.
+                self.assertIn(counts["reads"] - reads, (0, 1, 2), name)
+        seen = relays.counts("v4")
+        row = rows[(urls["v4"], "ipv4")]
+        self.assertEqual((row["software"], row["address"]), ("volley practice", "127.0.0.1"))
+        self.assertIn(seen["documents"] - row["1h"]["latencies"]["nip11"]["count"], (0, 1))
+        v.stop()
+
+    def test_a_prober_killed_and_started_again_loses_nothing_and_probes_nothing_twice(self):
+        relays = self.practice("a:v4", "b:v4", "c:v4:0:down")
+        v = self.queue(list(relays.urls.values()))
+        p = self.prober(v, 600000)
+        before = self.probes(v, lambda rows: len(rows) == 3)
+        p.kill(signal.SIGKILL)
+        p.wait()
+        self.assertEqual(v.statistics("probe"), before)
+        v.services["queue"].kill(signal.SIGKILL)
+        v.services["queue"].wait()
+        v.start("queue")
+        self.assertEqual(v.statistics("probe"), before)
+        self.prober(v, 600000, "again")
+        v.relays.append(self.extra())
+        v.write_config()
+        self.assertEqual(v.run("relays", "apply").returncode, 0)
+        # The one before may lead for its term; a new relay tells that this one does.
+        after = self.probes(v, lambda rows: len(rows) == 4, 90)
+        self.assertEqual({k: r["total_attempts"] for k, r in after.items() if k in before}, {k: 1 for k in before})
+        self.assertEqual([relays.counts(n)["reads"] for n in ("a", "b")], [1, 1])
+        self.assertEqual(v.services["again"].stop(), 0)
+        v.stop()
+
+    def extra(self):
+        return self.practice("late:v4").urls["late"]
+
+    def test_two_probers_do_not_probe_twice(self):
+        relays = self.practice(*["r%d:v4" % i for i in range(6)])
+        v = self.queue(list(relays.urls.values()))
+        one, two = self.prober(v, 2000, "one"), self.prober(v, 2000, "two")
+        self.probes(v, lambda rows: len(rows) == 6 and all(r["total_attempts"] >= 3 for r in rows.values()))
+        leads = ["probing relays" in p.log() for p in (one, two)]
+        self.assertEqual(sum(leads), 1, "one of them acts")
+        first, second = (one, two) if leads[0] else (two, one)
+        self.assertEqual(second.log().count("probed"), 0)
+        self.assertEqual(first.stop(), 0)
+        rows = v.statistics("probe")
+        self.probes(v, lambda later: all(later[k]["total_attempts"] > rows[k]["total_attempts"] for k in rows))
+        self.assertEqual(second.stop(), 0)
+        rows = v.statistics("probe")
+        for name, url in relays.urls.items():
+            self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)
+        v.stop()
+
+    def test_volley_up_probes_as_often_as_told(self):
+        relays = self.practice("a:dual", "b:v4:0:down")
+        v = self.volley(list(relays.urls.values()), keys={"probe.interval": "2s"})
+        v.up()
+        rows = self.probes(v, lambda rows: len(rows) == 3 and all(r["total_attempts"] >= 2 for (u, f), r in rows.items() if u == relays.urls["a"]))
+        self.assertEqual({f: r["last_ok"] for (u, f), r in rows.items() if u == relays.urls["a"]}, {"ipv6": True, "ipv4": True})
+        self.assertEqual(rows[(relays.urls["b"], "ipv4")]["last_why"], "refused")
+        v.keys["probe.interval"] = "0s"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        stopped = wait_for("the prober to stop", lambda: self.quiet(relays, "a"), 30)
+        self.assertGreater(stopped, 1)
+        v.stop()
+
+    def quiet(self, relays, name):
+        """How often it was read from, when that has not grown for longer than the interval; else None."""
+        before = relays.counts(name)["reads"]
+        time.sleep(5)
+        return before if relays.counts(name)["reads"] == before else None
 
 
 if __name__ == "__main__":

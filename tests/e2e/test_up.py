@@ -28,7 +28,7 @@ class Up(Scenario):
     def test_one_ctrl_c_stops_all_cleanly(self):
         relays, v, pid = self.start()
         kids = children(pid)
-        self.assertEqual(len(kids), 3)
+        self.assertEqual(len(kids), 4)
         v.post(50, "--seed", 1)
         v.services["up"].kill(signal.SIGINT)
         self.assertEqual(v.services["up"].wait(40), 0)

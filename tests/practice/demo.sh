@@ -34,14 +34,21 @@ control=$(awk '/^control/ {print $2}' "$run/relays")
 
 printf '0000000000000000000000000000000000000000000000000000000000000007\n' >"$run/auth.key"
 chmod 600 "$run/auth.key"
-port=$(awk '/^ingest:/ {print 7787}' volley.example.yaml)
-if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-    echo "port $port is taken (is another volley running?); taking another" >&2
-    port=$((20000 + RANDOM % 20000))
-fi
+free_port() { # or another one
+    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
+        echo "port $1 is taken (is another volley running?); taking another" >&2
+        echo $((20000 + RANDOM % 20000))
+    else
+        echo "$1"
+    fi
+}
+port=$(free_port 7787)
+probe=$(free_port 7788)
 {
     echo "ingest:"
     echo "  listen: 127.0.0.1:$port"
+    echo "probe:"
+    echo "  listen: 127.0.0.1:$probe"
     echo "queue:"
     echo "  data_dir: $run/data"
     echo "publisher:"
@@ -105,6 +112,7 @@ cat <<END
 
 volley keeps serving. Ctrl-C stops it.
   post an event:       any Nostr client or tool, to ws://127.0.0.1:$port
+  the dashboard:       http://127.0.0.1:$probe
   see the queues:      build/volley depth -c $run/volley.yaml
   one event's fate:    build/volley receipt ID -c $run/volley.yaml
   your own relays:     cp volley.example.yaml volley.yaml, put them under publisher.relays, make run

@@ -78,5 +78,7 @@ int practice_post(int argc, char **argv);
 int practice_sign(void);
 /* `practice statistics`: what a queue keeps of reaching relays. */
 int practice_statistics(int argc, char **argv);
+/* `practice probe`: a prober in a process of its own. */
+int practice_probe(int argc, char **argv);
 
 #endif

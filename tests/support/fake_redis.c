@@ -1,5 +1,7 @@
 #include "tests/support/fake_redis.h"
 
+#include "queue/redis_scripts.h"
+
 #include "tests/support/spin.h"
 
 #include <hiredis/hiredis.h>
@@ -118,7 +120,7 @@ static void on_config(struct fake_client *c)
 static void on_load(struct fake_client *c)
 {
     char sha[41];
-    (void)snprintf(sha, sizeof sha, "%040u", 1 + c->f->loads++ % 15);
+    (void)snprintf(sha, sizeof sha, "%040u", 1 + c->f->loads++ % (VERB_END - 1));
     say_bulk(c, sha, 40);
 }
 

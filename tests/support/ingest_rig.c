@@ -210,7 +210,7 @@ void await_sessions(struct ingest_rig *r, size_t count)
 static bool has_connections(void *arg)
 {
     const struct count *c = arg;
-    return c->r->i->peers.connections_len == c->wanted;
+    return c->r->i->http.peers.connections_len == c->wanted;
 }
 
 void await_connections(struct ingest_rig *r, size_t count)

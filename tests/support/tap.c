@@ -186,6 +186,13 @@ static void tap_observe(struct queue *q, const struct observe_call *call, queue_
     inner->ops->observe(inner, call, fn, arg);
 }
 
+static void tap_statistics(struct queue *q, const struct statistics_call *call,
+                           queue_statistics_fn *fn, void *arg)
+{
+    struct queue *inner = ((struct tap *)q)->inner;
+    inner->ops->statistics(inner, call, fn, arg);
+}
+
 static const struct queue_ops tap_ops = {
     .append = tap_append,
     .read = tap_read,
@@ -194,6 +201,7 @@ static const struct queue_ops tap_ops = {
     .commit = tap_commit,
     .define = tap_define,
     .observe = tap_observe,
+    .statistics = tap_statistics,
 };
 
 void tap_init(struct tap *t, uv_loop_t *loop, struct queue *inner)

@@ -400,10 +400,10 @@ static void who_says_nothing_is_cut_off(void **state)
     await_connections(&rig, 1);
     spin_turns(&rig.loop, 10);
     ingest_rig_pass(&rig, rig.limits.handshake_ms - 1);
-    assert_int_equal(rig.i->peers.connections_len, 1);
+    assert_int_equal(rig.i->http.peers.connections_len, 1);
     ingest_rig_pass(&rig, 1);
     spin_turns(&rig.loop, 50); /* not as long as the HTTP server's own timeout */
-    assert_int_equal(rig.i->peers.connections_len, 0);
+    assert_int_equal(rig.i->http.peers.connections_len, 0);
     assert_false(ws_client_opened(c));
     ws_client_free(c);
 }

@@ -132,6 +132,53 @@ static void a_demotion_from_a_clock_that_jumped_is_none(void **state)
     lane_free(l);
 }
 
+/* Demoted at FROM_MS for FOR_MS; what probes then say. */
+static void a_probe_may_give_the_turn_back_and_never_takes_it(void **state)
+{
+    static const struct {
+        enum route route;
+        int64_t success_ms; /* after the demotion */
+        int32_t streak;
+        bool back;
+    } probes[] = {
+        {ROUTE_TOR, 5000, 2, true},   {ROUTE_TOR, 5000, 1, false},    {ROUTE_TOR, -5000, 9, false},
+        {ROUTE_TOR, 5000, -3, false}, {ROUTE_DIRECT, 5000, 2, false},
+    };
+    const uint64_t later_ms = FROM_MS + 10000;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(probes); i++) {
+        struct lane *l = lane_with(&(struct learned){.ipv6_connect_ms = 400}, 2);
+        const struct lane_probe p = {.route = probes[i].route,
+                                     .success_ms = 1700000000000 + FROM_MS + probes[i].success_ms,
+                                     .streak = probes[i].streak,
+                                     .connect_ms = 900};
+        assert_false(lane_wants_probe(l, FROM_MS));
+        lane_probed(l, &p, FROM_MS);
+        assert_false(lane_ipv4_first(l, FROM_MS));
+        lane_raced(l, IPV6_BEATEN, ROUTE_TOR, 0, FROM_MS);
+        lane_raced(l, IPV6_BEATEN, ROUTE_TOR, 0, FROM_MS);
+        assert_true(lane_ipv4_first(l, later_ms) && lane_wants_probe(l, later_ms));
+        lane_probed(l, &p, later_ms);
+        assert_int_equal(lane_ipv4_first(l, later_ms), !probes[i].back);
+        if (probes[i].back)
+            assert_int_equal(lane_head_start_ms(l, ROUTE_TOR, later_ms), 600); /* its own time */
+        lane_free(l);
+    }
+}
+
+static void a_probe_tells_the_time_where_none_is_known(void **state)
+{
+    const struct lane_probe p = {.route = ROUTE_TOR, .streak = 1, .connect_ms = 800};
+    (void)state;
+    struct lane *l = lane_with(&(struct learned){0}, 3);
+    assert_true(lane_wants_probe(l, FROM_MS));
+    lane_probed(l, &p, FROM_MS);
+    assert_int_equal(lane_head_start_ms(l, ROUTE_TOR, FROM_MS), 1200);
+    assert_true(lane_dirty(l));
+    assert_false(lane_wants_probe(l, FROM_MS));
+    lane_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +186,8 @@ int main(void)
         cmocka_unit_test(it_travels_with_the_lane),
         cmocka_unit_test(demotion_can_be_turned_off),
         cmocka_unit_test(a_demotion_from_a_clock_that_jumped_is_none),
+        cmocka_unit_test(a_probe_may_give_the_turn_back_and_never_takes_it),
+        cmocka_unit_test(a_probe_tells_the_time_where_none_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "ingest/address.h"
+#include "httpd/address.h"
 #include "ingest/answer.h"
 #include "ingest/health.h"
 #include "ingest/http.h"

@@ -2,6 +2,8 @@
  * exactly once, and told the truth about what may have happened. */
 #include "tests/unit/redis_world.h"
 
+#include "queue/redis_scripts.h"
+
 /* ---- calls ---- */
 
 static void calls_wait_for_the_connection_and_those_of_a_turn_travel_together(void **state)
@@ -12,7 +14,7 @@ static void calls_wait_for_the_connection_and_those_of_a_turn_travel_together(vo
     assert_int_equal(w->good, 3);
     assert_int_equal(w->redis.runs, 1);
     assert_int_equal(w->redis.hellos, 1);
-    assert_int_equal(w->redis.loads, 15);
+    assert_int_equal(w->redis.loads, VERB_END - 1);
     assert_int_equal(w->redis.facts_len, 3 * (32 + 32 + 8 + 4 + 1 + 32 + 2));
 }
 

@@ -10,7 +10,8 @@
 static long long asked(struct rig *r, const char *command)
 {
     redisReply *reply = redis_server_do(r->redis, command);
-    long long n = reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : reply->integer;
+    long long n =
+        reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : reply->integer;
     freeReplyObject(reply);
     return n;
 }

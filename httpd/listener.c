@@ -1,8 +1,6 @@
-#include "ingest/listener.h"
+#include "httpd/listener.h"
 
 #include "common/base/log.h"
-#include "ingest/http.h"
-#include "ingest/service.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,16 +23,16 @@
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *addr, socklen_t len)
 {
     struct listener *l = cls;
-    struct ingest *i = l->i;
+    struct httpd *h = l->http;
     struct peer *peer;
     (void)len;
     struct address_key key = address_key(addr);
 
-    HASH_FIND(hh, i->peers.by_key, &key, sizeof key, peer);
-    if (i->peers.connections_len < i->max_connections &&
-        (peer == NULL || peer->connections_len < i->max_per_ip))
+    HASH_FIND(hh, h->peers.by_key, &key, sizeof key, peer);
+    if (h->peers.connections_len < h->max_connections &&
+        (peer == NULL || peer->connections_len < h->max_per_ip))
         return MHD_YES;
-    i->peers.refused++;
+    h->peers.refused++;
     return MHD_NO;
 }
 
@@ -52,7 +50,7 @@ static struct peer *peer_of(struct peers *peers, const struct sockaddr *addr)
     return peer;
 }
 
-static struct connection *connection_new(struct ingest *i, struct MHD_Connection *c)
+static struct connection *connection_new(struct httpd *h, struct MHD_Connection *c)
 {
     struct connection *conn = mem_zero(1, sizeof *conn);
     const union MHD_ConnectionInfo *addr =
@@ -60,21 +58,21 @@ static struct connection *connection_new(struct ingest *i, struct MHD_Connection
     const union MHD_ConnectionInfo *fd =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-    conn->peer = peer_of(&i->peers, addr->client_addr);
+    conn->peer = peer_of(&h->peers, addr->client_addr);
     conn->peer->connections_len++;
     conn->fd = fd->connect_fd;
-    conn->since_ms = i->now_ms;
-    DL_APPEND(i->peers.connections, conn);
-    i->peers.connections_len++;
+    conn->since_ms = h->now_ms;
+    DL_APPEND(h->peers.connections, conn);
+    h->peers.connections_len++;
     return conn;
 }
 
-static void connection_free(struct ingest *i, struct connection *conn)
+static void connection_free(struct httpd *h, struct connection *conn)
 {
-    DL_DELETE(i->peers.connections, conn);
-    i->peers.connections_len--;
+    DL_DELETE(h->peers.connections, conn);
+    h->peers.connections_len--;
     if (--conn->peer->connections_len == 0) {
-        HASH_DEL(i->peers.by_key, conn->peer);
+        HASH_DEL(h->peers.by_key, conn->peer);
         free(conn->peer);
     }
     free(conn);
@@ -86,9 +84,9 @@ static void on_connection(void *cls, struct MHD_Connection *c, void **context,
     struct listener *l = cls;
 
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        *context = connection_new(l->i, c);
+        *context = connection_new(l->http, c);
     } else if (*context != NULL) {
-        connection_free(l->i, *context);
+        connection_free(l->http, *context);
         *context = NULL;
     }
 }
@@ -100,20 +98,20 @@ struct connection *connection_of(struct MHD_Connection *c)
     return info->socket_context;
 }
 
-void peers_tick(struct ingest *i)
+void peers_tick(struct httpd *h)
 {
     struct connection *conn;
 
-    DL_FOREACH(i->peers.connections, conn)
+    DL_FOREACH(h->peers.connections, conn)
     {
-        if (!conn->upgraded && i->now_ms - conn->since_ms >= i->limits.handshake_ms)
+        if (!conn->upgraded && h->now_ms - conn->since_ms >= h->handshake_ms)
             (void)shutdown(conn->fd, SHUT_RDWR); /* the server sees the end and cleans up */
     }
-    if (i->peers.refused > 0 && i->now_ms - i->peers.told_ms >= TOLD_EVERY_MS) {
+    if (h->peers.refused > 0 && h->now_ms - h->peers.told_ms >= TOLD_EVERY_MS) {
         LOG(LOG_WARN, "connections refused: over max_per_ip or max_connections",
-            LOG_I("count", i->peers.refused), LOG_I("open", i->peers.connections_len));
-        i->peers.refused = 0;
-        i->peers.told_ms = i->now_ms;
+            LOG_I("count", h->peers.refused), LOG_I("open", h->peers.connections_len));
+        h->peers.refused = 0;
+        h->peers.told_ms = h->now_ms;
     }
 }
 
@@ -173,13 +171,14 @@ static void on_log(void *cls, const char *fmt, va_list args)
 static struct MHD_Daemon *start_daemon(struct listener *l)
 {
     /* One more than ours, so that it is our count which refuses. */
-    unsigned limit = l->i->max_connections + 1;
+    unsigned limit = l->http->max_connections + 1;
 
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_UPGRADE | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-        on_accept, l, http_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        on_accept, l, l->http->on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_POOL,
+        MHD_OPTION_NOTIFY_COMPLETED, l->http->on_completed, l, MHD_OPTION_CONNECTION_LIMIT, limit,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_POOL,
         MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)MEMORY_STEP, MHD_OPTION_CONNECTION_TIMEOUT,
         IDLE_TIMEOUT_S, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
@@ -209,24 +208,26 @@ enum err listener_bind(const union address *a, struct bound *out, struct problem
         return ERR_IO;
     }
     out->fd = fd;
+    out->loopback = address_is_loopback(a);
     out->port = ntohs(a->any.sa_family == AF_INET6 ? got.v6.sin6_port : got.v4.sin_port);
     return ERR_NONE;
 }
 
-struct listener *listener_new(struct ingest *i, const struct bound *b)
+struct listener *listener_new(struct httpd *h, const struct bound *b)
 {
     struct listener *l = mem_zero(1, sizeof *l);
 
-    l->i = i;
+    l->http = h;
     l->fd = b->fd;
     l->port = b->port;
+    l->loopback = b->loopback;
     l->daemon = start_daemon(l);
     if (l->daemon == NULL)
         die("the HTTP server did not start: out of descriptors or memory");
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    if (uv_poll_init(i->loop, &l->poll, info->epoll_fd) != 0)
+    if (uv_poll_init(h->loop, &l->poll, info->epoll_fd) != 0)
         die("the HTTP server's epoll descriptor can't be polled");
-    (void)uv_timer_init(i->loop, &l->timer);
+    (void)uv_timer_init(h->loop, &l->timer);
     l->poll.data = l->timer.data = l;
     (void)uv_poll_start(&l->poll, UV_READABLE, on_poll);
     return l;
@@ -248,13 +249,13 @@ static void on_handle_closed(uv_handle_t *handle)
 
     if (--l->handles_len > 0)
         return;
-    struct ingest *i = l->i;
-    void (*fn)(struct ingest *) = l->on_stopped;
+    void *arg = l->http->arg;
+    void (*fn)(void *) = l->on_stopped;
     free(l);
-    fn(i);
+    fn(arg);
 }
 
-void listener_stop(struct listener *l, void (*fn)(struct ingest *i))
+void listener_stop(struct listener *l, void (*fn)(void *arg))
 {
     l->on_stopped = fn;
     l->handles_len = 2;

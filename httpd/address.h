@@ -1,6 +1,6 @@
-/* Addresses of sockets: where ingest listens, and who counts as one client. Pure. */
-#ifndef VOLLEY_INGEST_ADDRESS_H
-#define VOLLEY_INGEST_ADDRESS_H
+/* Addresses of sockets: where a server listens, and who counts as one client. Pure. */
+#ifndef VOLLEY_HTTPD_ADDRESS_H
+#define VOLLEY_HTTPD_ADDRESS_H
 
 #include "common/base/err.h"
 

@@ -1,4 +1,4 @@
-#include "ingest/address.h"
+#include "httpd/address.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,0 +1,12 @@
+/* Fields of a form, or of a URL's query: application/x-www-form-urlencoded. Pure. */
+#ifndef VOLLEY_PROBE_FORM_H
+#define VOLLEY_PROBE_FORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The first field of this name, decoded and terminated. False, and `out` is empty: there is none,
+ * it is badly encoded, has a zero byte in it, or does not fit. */
+bool form_get(const char *form, size_t len, const char *name, char *out, size_t size);
+
+#endif

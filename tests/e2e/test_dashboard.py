@@ -1,0 +1,346 @@
+"""The dashboard in a real headless Chromium, and what the probe serves besides: true figures, nothing from outside taken for markup,
+actions for the holder of the token alone."""
+import concurrent.futures
+import os
+import re
+import signal
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+sys.path.insert(0, os.path.dirname(__file__))
+from browser import Browser
+from harness import ROOT, Scenario, main, wait_for
+
+TOKEN = "a-token-of-some-length"
+EVIL = "<b/id=evil/onclick='x'>&\"evil"
+
+
+class Dashboard(Scenario):
+    pipelines = ()  # under `up`
+
+    def tearDown(self):
+        """Each pipeline must end cleanly, too."""
+        try:
+            for v in self.pipelines:
+                if v.services["up"].alive():
+                    v.stop()
+        finally:
+            super().tearDown()
+
+    def browser(self, **options):
+        b = Browser(**options)
+        self.started.append(b)
+        return b
+
+    def pipeline(self, specs, behaviour=None, names=None, token=True, **keys):
+        """A pipeline under `up`, with a probe."""
+        practice = self.practice(*specs)
+        for name, words in (behaviour or {}).items():
+            practice.set(name, words)
+        relays = [{"url": url, "name": (names or {}).get(name, name)} for name, url in practice.urls.items()]
+        if token:
+            path = os.path.join(self.folder, "token")
+            with open(path, "w") as f:
+                f.write(TOKEN + "\n")
+            os.chmod(path, 0o600)
+            keys["probe.admin_token_file"] = path
+        v = self.volley(relays, keys=keys)
+        self.pipelines += (v,)
+        v.up()
+        return practice, v, v.probe()
+
+    def get(self, url, headers=None, data=None, method=None):
+        """(status, text, headers)."""
+        request = urllib.request.Request(url, data, headers or {}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode(), e.headers
+
+    def shown(self, b):
+        """The page's totals and rows, as numbers."""
+        return b.run("""
+            const n = s => { const e = document.querySelector(s); return e ? Number(e.value) : null };
+            const rows = {};
+            for (const tr of document.querySelectorAll('tr[data-relay]'))
+                rows[tr.dataset.relay] = { depth: Number(tr.querySelector('.depth data').value), delivered: Number(tr.querySelector('.delivered data').value),
+                    failed: Number(tr.querySelector('.failed data').value), state: tr.querySelector('.state').textContent.replace('connecting', 'backoff') };
+            return { accepted: n('#total-accepted data'), delivered: n('#total-delivered data'), waiting: n('#total-waiting data'), failed: n('#total-failed data'), rows };
+        """)
+
+    def expected(self, v):
+        lanes, total = v.depth()
+        return {
+            "accepted": max(l["position"] + l["depth"] for l in lanes.values()),
+            "delivered": sum(l["delivered"] for l in lanes.values()),
+            "waiting": total["depth"],
+            "failed": total["failed"],
+            # A dead relay connects for a moment now and then.
+            "rows": {url: {**{k: l[k] for k in ("depth", "delivered", "failed")}, "state": l["state"].replace("connecting", "backoff")} for url, l in lanes.items()},
+        }
+
+    def test_numbers_are_those_of_depth_and_move_by_themselves(self):
+        practice, v, url = self.pipeline(["fine:dual", "held:v4", "dead:v4"], {"dead": "down"}, token=False)
+        v.run("hold", practice.urls["held"])
+        v.post(50)
+        b = self.browser()
+        b.open(url)
+        b.run("window.untouched = true")
+
+        def same():
+            wanted = self.expected(v)
+            got = self.shown(b)
+            return got == wanted and self.expected(v) == wanted and wanted["rows"][practice.urls["fine"]]["delivered"] == 50
+
+        wait_for(lambda: "the page to show the depths: %s, not %s" % (self.shown(b), self.expected(v)), same, 60, 0.3)
+        self.assertEqual(self.shown(b)["waiting"], 100)
+        v.post(70, name="more")  # nobody reloads the page
+        wait_for(lambda: "the page to move: %s" % self.shown(b), lambda: self.shown(b)["rows"][practice.urls["fine"]]["delivered"] == 120, 60, 0.3)
+        self.assertTrue(b.run("return window.untouched"), "the page was loaded anew")
+        self.assertEqual(self.shown(b)["accepted"], 120)
+        # The probe goes: the page says so; it comes again: the page goes on.
+        self.assertTrue(b.run("return document.getElementById('lost').hidden"))
+        self.assertIn("depth", b.text("footer"))
+        v.stop()
+        wait_for("the page to say that nobody answers", lambda: not b.run("return document.getElementById('lost').hidden"), 60, 0.3)
+
+    def test_readable_on_a_phone_and_by_everybody(self):
+        practice, v, url = self.pipeline(["a-relay-with-quite-a-long-name-as-people-give-them:dual", "no:v4", "dead:v4"], {"no": "refuse=blocked: not on the list of those who may write here, see https://relay.example/" + "x" * 80, "dead": "http=503"}, **{"probe.interval": "10m"})
+        v.post(30)
+        wait_for("failures to be listed", lambda: "not on the list" in self.get(url)[1], 60, 0.3)
+        wait_for("probes to be shown", lambda: self.get(url)[1].count("class=\"probes\"") == 3, 60, 0.3)
+        b = self.browser(phone=True)
+        b.open(url)
+        self.assertEqual(b.run("return window.innerWidth"), 390)
+        self.assertLessEqual(b.run("return document.documentElement.scrollWidth"), 390)
+        self.assertLessEqual(b.run("return Math.max(...Array.from(document.querySelectorAll('main *')).filter(e => !e.closest('thead, .quiet')).map(e => e.getBoundingClientRect().right))"), 390.5)
+        b.screenshot("dashboard-phone.png")
+        b.dark()
+        b.screenshot("dashboard-phone-dark.png")
+        wide = self.browser()
+        wide.open(url)
+        wide.screenshot("dashboard.png")
+        wide.dark()
+        wide.screenshot("dashboard-dark.png")
+        self.assertEqual(wide.run("return [...document.querySelectorAll('header, main, footer')].map(e => e.localName)"), ["header", "main", "footer"])
+        self.assertEqual(wide.run("return [...document.querySelectorAll('section')].filter(s => !document.getElementById(s.getAttribute('aria-labelledby'))).length"), 0)
+        self.assertEqual(wide.run("return [...document.querySelectorAll('input:not([type=hidden])')].filter(i => i.labels.length === 0).length"), 0)
+        self.assertEqual(wide.run("return document.documentElement.lang"), "en")
+        # Nothing but the page's own came over the net.
+        self.assertEqual([u for u in wide.run("return performance.getEntriesByType('resource').map(e => e.name)") if not u.startswith(url.rstrip("/"))], [])
+
+    def test_colours_can_be_read(self):
+        def luminance(colour):
+            parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+            r, g, b = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+        def contrast(one, other):
+            a, b = sorted((luminance(one), luminance(other)))
+            return (b + 0.05) / (a + 0.05)
+
+        with open(os.path.join(ROOT, "probe", "dashboard.css")) as f:
+            css = f.read()
+        schemes = [dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S)]
+        self.assertEqual(len(schemes), 2)
+        for colours in schemes:
+            for ground in ("ground", "card"):
+                for ink in ("text", "dim", "link", "good", "warn", "bad"):
+                    self.assertGreaterEqual(contrast(colours[ink], colours[ground]), 4.5, (ink, ground, colours))
+
+    def test_what_others_say_is_text(self):
+        practice, v, url = self.pipeline(["no:v4", "odd:v4"], {"no": "refuse=blocked: <img src=x onerror=alert(1)><script>document.title='x'</script>"}, names={"no": EVIL})
+        v.post(5)
+        b = self.browser()
+
+        def there():
+            b.open(url)
+            return "<img src=x onerror" in (b.text(".failed .words") or "")
+
+        wait_for(lambda: "the relay's words: " + self.get(url)[1][-3000:], there, 60, 0.3)
+        self.assertEqual(b.run("return document.querySelectorAll('main img, main script, main b#evil').length"), 0)
+        self.assertIn(EVIL, b.run("return [...document.querySelectorAll('tr .name')].map(e => e.textContent)"))
+        self.assertEqual(b.run("return document.title"), "volley")
+        for path in ("/", "/sections", "/act?act=replay&relay=" + urllib.parse.quote(EVIL), "/act?act=" + urllib.parse.quote(EVIL), "/receipt?id=" + urllib.parse.quote(EVIL)):
+            text = self.get(url + path)[1]
+            self.assertNotIn("<b/id", text, path)
+            self.assertNotIn("<img", text, path)
+
+    def test_replay_from_the_page(self):
+        practice, v, url = self.pipeline(["no:v4"], {"no": "refuse=blocked: not today"})
+        v.post(12)
+        b = self.browser()
+
+        def offered():
+            b.open(url)
+            return b.run("return document.querySelectorAll('.failed .act').length")
+
+        wait_for("a replay to be offered", offered, 60, 0.3)
+        practice.set("no", "ok")
+        b.click(".failed .act")
+        self.assertIn("12 failed deliveries would be sent again", b.text("main"))
+        self.assertEqual(practice.counts("no")["accepted"], 0)
+        b.type("#token", "not-the-token-at-all")
+        b.click("button")
+        self.assertIn("not the admin token", b.text("main"))
+        b.open(url + "/act?act=replay&relay=no&class=blocked")
+        b.type("#token", TOKEN)
+        b.click("button")
+        self.assertRegex(b.text("main"), r"Job 1: 12 failed deliveries will be sent again")
+        wait_for("them to arrive", lambda: practice.counts("no")["accepted"] == 12, 60, 0.2)
+        # A receipt, by id, from the form.
+        b.open(url)
+        b.type("#receipt-id", v.posted()[0][0])
+        b.click(".receipt button")
+        wait_for("the receipt", lambda: "event " + v.posted()[0][0] in (b.text("main") or ""), 30)
+        self.assertIn("delivered", b.text("pre"))
+
+    def test_who_may_not_act(self):
+        practice, v, url = self.pipeline(["no:v4"], {"no": "refuse=blocked: not today"})
+        v.post(3)
+        wait_for("failures", lambda: v.depth()[1]["failed"] == 3, 60)
+        host = urllib.parse.urlsplit(url).netloc
+        form = {"act": "replay", "relay": "no", "class": "blocked"}
+        rows = [
+            ("no token", {}, {}, 403),
+            ("a wrong one", {"token": TOKEN + "x"}, {}, 403),
+            ("another page's form", {"token": TOKEN}, {"Origin": "http://evil.example"}, 403),
+            ("the browser says cross-site", {"token": TOKEN}, {"Sec-Fetch-Site": "cross-site"}, 403),
+            ("another port's page", {"token": TOKEN}, {"Origin": "http://127.0.0.1:1"}, 403),
+            ("a name that points here", {"token": TOKEN}, {"Host": "evil.example"}, 403),
+            ("a name that points here, and its page", {"token": TOKEN}, {"Host": "evil.example", "Origin": "http://evil.example"}, 403),
+        ]
+        for name, more, headers, status in rows:
+            got, text, _ = self.get(url + "/act", headers, urllib.parse.urlencode({**form, **more}).encode())
+            self.assertEqual(got, status, (name, text))
+        self.assertEqual(self.get(url + "/act", {}, b"x" * 20000)[0], 413)
+        self.assertEqual(self.get(url + "/", {"Host": "evil.example"})[0], 403)
+        self.assertEqual(self.get(url + "/", {"X-Forwarded-For": "192.0.2.1"})[0], 401)
+        self.assertEqual(self.get(url + "/", {"X-Forwarded-For": "192.0.2.1", "Authorization": "Bearer " + TOKEN})[0], 200)
+        self.assertEqual(self.get(url + "/", {"Content-Length": "0"}, b"", "POST")[0], 405)
+        self.assertEqual(self.get(url + "/act?act=replay&relay=no")[0], 200)  # reading counts, and changes nothing
+        self.assertEqual(v.run("replay", "--jobs", "--json").stdout, "")
+        # Who holds it may, from a program as well.
+        status, text, headers = self.get(url + "/act", {"Authorization": "Bearer " + TOKEN, "Origin": "http://" + host}, urllib.parse.urlencode({"act": "hold", "relay": "no"}).encode())
+        self.assertEqual(status, 200, text)
+        self.assertEqual(v.depth()[0][practice.urls["no"]]["state"], "held")
+        for name, value in (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin")):
+            self.assertEqual(headers[name], value)
+        self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
+        self.assertNotIn("Set-Cookie", headers)
+
+    def test_json_is_the_commands_own(self):
+        practice, v, url = self.pipeline(["no:v4", "fine:v4"], {"no": "refuse=blocked: not today"})
+        v.post(3)
+        v.wait_drained()
+        wait_for("the probe to know the relays", lambda: "data-relay" in self.get(url)[1], 30)
+
+        def same(path, *command):
+            def look():
+                one = v.run(*command).stdout
+                two = self.get(url + path)[1]
+                return one and one == two and v.run(*command).stdout == one
+
+            wait_for(lambda: "%s to be %s:\n%s%s" % (path, command, self.get(url + path)[1], v.run(*command).stdout), look, 60)
+
+        same("/api/depth", "depth", "--json")
+        same("/api/relays", "relays", "--json")
+        same("/api/failed?relay=no&class=blocked", "failed", "--relay", "no", "--class", "blocked", "--json")
+        same("/api/failed?relay=no&limit=1", "failed", "--relay", "no", "--limit", "1", "--json")
+        event = v.posted()[0][0]
+        same("/api/receipt/" + event, "receipt", event, "--json")
+        self.assertEqual(self.get(url + "/api/receipt/" + "0" * 64)[0], 404)
+        self.assertEqual(self.get(url + "/api/receipt/abc")[0], 400)
+        self.assertEqual(self.get(url + "/api/failed?relay=nobody")[0], 400)
+        self.assertEqual(self.get(url + "/api/failed?class=nonsense")[0], 400)
+        self.assertEqual(self.get(url + "/api/failed?limit=x")[0], 400)
+        self.assertEqual(self.get(url + "/nothing")[0], 404)
+
+    def test_health_tells_of_delivery_not_of_processes(self):
+        practice, v, url = self.pipeline(["one:v4", "two:v4"], {"one": "down", "two": "down"})
+        v.post(2)
+        wait_for("nobody to be reached", lambda: self.get(url + "/healthz")[0] == 503 and "no relay can be reached" in self.get(url + "/healthz")[1], 90, 0.3)
+        practice.set("two", "ok")
+        wait_for("one to be enough", lambda: self.get(url + "/healthz")[:2] == (200, "ok\n"), 90, 0.3)
+        self.assertEqual(self.get(url + "/healthz", {"Host": "10.0.0.1"})[:2], (200, "ok\n"))
+        self.assertIn("version: 2", self.get(url + "/properties")[1])
+
+    def test_a_queue_that_is_away_is_said_and_what_was_known_stays(self):
+        practice = self.practice("held:v4")
+        v = self.volley(list(practice.urls.values()))
+        v.start_all()
+        v.start("probe")
+        url = v.probe()
+        v.run("hold", practice.urls["held"])
+        v.post(7)
+        wait_for("seven to wait", lambda: "volley_queue_waiting 7\n" in self.get(url + "/metrics")[1], 60, 0.3)
+        v.services["queue"].kill()
+        v.services["queue"].wait()
+        wait_for("it to be said", lambda: 'role="alert">the queue does not answer' in self.get(url)[1], 60, 0.3)
+        text = self.get(url)[1]
+        self.assertRegex(text, r'id="total-waiting"><data value="7">')
+        self.assertRegex(text, r"what was known, \d+s ago")
+        self.assertEqual(self.get(url + "/healthz")[0], 503)
+        self.assertEqual(self.get(url + "/api/depth")[0], 503)
+        metrics = self.get(url + "/metrics")[1]
+        self.assertIn("volley_queue_up 0\n", metrics)
+        self.assertNotIn("volley_queue_waiting", metrics)
+        v.start("queue")
+        wait_for("it to be back", lambda: "volley_queue_waiting 7\n" in self.get(url + "/metrics")[1] and "volley_queue_up 1\n" in self.get(url + "/metrics")[1], 60, 0.3)
+        v.stop()
+
+    def test_it_ends_cleanly_while_somebody_waits_for_the_queue(self):
+        practice = self.practice("one:v4")
+        v = self.volley(list(practice.urls.values()))
+        v.start_all()
+        probe = v.start("probe")
+        url = v.probe()
+        v.services["queue"].kill(signal.SIGSTOP)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                asked = [pool.submit(self.get, url + path) for path in ("/api/depth", "/api/relays", "/api/failed", "/api/receipt/" + "0" * 64)]
+                self.assertEqual(concurrent.futures.wait(asked, 1).done, set(), "they wait")
+                self.assertEqual(probe.stop(), 0)
+                for answer in asked:
+                    self.assertEqual(answer.result()[0], 503)
+        finally:
+            v.services["queue"].kill(signal.SIGCONT)
+        v.stop()
+
+    def test_who_may_read_changes_with_a_reload(self):
+        practice, v, url = self.pipeline(["one:v4"])
+        self.assertEqual(self.get(url, {"Host": "volley.test:1"})[0], 403)
+        v.keys["probe.hosts"] = "volley.test"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        wait_for("the new name to be known", lambda: self.get(url, {"Host": "volley.test:1"})[0] == 200, 30)
+        self.assertEqual(self.get(url, {"Host": "other.test"})[0], 403)
+        self.assertEqual(self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0], 401)
+        v.keys["probe.open"] = "yes"
+        v.write_config()
+        v.services["up"].kill(signal.SIGHUP)
+        wait_for("all to read", lambda: self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0] == 200, 30)
+        self.assertEqual(self.get(url + "/act", {}, b"act=hold&relay=one")[0], 403)
+
+    def test_what_others_can_reach_needs_a_token(self):
+        v = self.volley([], keys={"probe.listen": "0.0.0.0:0"})
+        r = v.run("probe")
+        self.assertEqual(r.returncode, 2, r.stderr)
+        self.assertIn("probe.admin_token_file", r.stderr)
+        path = os.path.join(self.folder, "token")
+        with open(path, "w") as f:
+            f.write("too-short")
+        os.chmod(path, 0o600)
+        for name, words in ((path, "at least 16 characters"), (path + "-none", "token-none")):
+            r = v.run("probe", "--set", "probe.listen=127.0.0.1:0", "--set", "probe.admin_token_file=" + name)
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn("probe.admin_token_file", r.stderr)
+            self.assertIn(words, r.stderr)
+            self.assertNotIn("too-short", r.stderr)
+
+
+if __name__ == "__main__":
+    main()

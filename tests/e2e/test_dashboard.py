@@ -221,6 +221,7 @@ class Dashboard(Scenario):
         self.assertEqual(self.get(url + "/", {"X-Forwarded-For": "192.0.2.1"})[0], 401)
         self.assertEqual(self.get(url + "/", {"X-Forwarded-For": "192.0.2.1", "Authorization": "Bearer " + TOKEN})[0], 200)
         self.assertEqual(self.get(url + "/", {"Content-Length": "0"}, b"", "POST")[0], 405)
+        self.assertIn("3 failed deliveries would be sent again (all that failed)", self.get(url + "/act?act=replay")[1])
         self.assertEqual(self.get(url + "/act?act=replay&relay=no")[0], 200)  # reading counts, and changes nothing
         self.assertEqual(v.run("replay", "--jobs", "--json").stdout, "")
         # Who holds it may, from a program as well.

@@ -76,6 +76,9 @@ static bool count_is_due(const struct asker *a, uint64_t now_ms, bool counted)
 {
     uint64_t since_ms = now_ms - a->counted_ms;
 
+    /* A long list is counted less often: at most a twentieth of the time goes into it. */
+    if (counted && since_ms < 20 * a->count_took_ms)
+        return false;
     return !counted || (a->depth_failed != a->counted_failed && since_ms >= COUNT_EVERY_MS) ||
            (a->depth_failed > 0 && since_ms >= COUNT_ALL_MS);
 }
@@ -146,6 +149,7 @@ static void on_counted(void *arg, enum err e, const struct failed_page *page)
     a->groups = (struct groups){0};
     p->k.counted = true;
     a->counted_ms = clock_boot_ms();
+    a->count_took_ms = a->counted_ms - a->count_began_ms;
     ask_samples(p);
 }
 
@@ -154,6 +158,7 @@ static void ask_count(struct probe *p)
     struct asker *a = &p->asker;
 
     a->counted_failed = a->depth_failed;
+    a->count_began_ms = clock_boot_ms();
     a->call = (struct failed_call){.what = FAILED_COUNT};
     p->queue->ops->failed(p->queue, &a->call, on_counted, p);
 }
@@ -173,13 +178,62 @@ static void sample(struct knowledge *k, const struct failed_row *row)
     (void)snprintf(s->text, sizeof s->text, "%s", row->row.text);
 }
 
+static void on_missing(void *arg, enum err e, const struct failed_page *page);
+
+/* One of each kind that is missing, relay by relay. */
+static void ask_missing(struct probe *p)
+{
+    struct asker *a = &p->asker;
+
+    while (!p->quiet && a->missing_len > 0) {
+        a->missing_len--;
+        const struct lane_status *l =
+            depth_lane(&p->k.snapshot.depth, a->missing[a->missing_len].lane);
+        if (l == NULL)
+            continue;
+        a->call = (struct failed_call){.what = FAILED_LIST, .limit = 1};
+        a->call.filter.classes = 1u << a->missing[a->missing_len].cls;
+        (void)snprintf(a->call.filter.url, sizeof a->call.filter.url, "%s", l->definition.url);
+        p->queue->ops->failed(p->queue, &a->call, on_missing, p);
+        return;
+    }
+    rest(p);
+}
+
+static void on_missing(void *arg, enum err e, const struct failed_page *page)
+{
+    struct probe *p = arg;
+
+    if (e == ERR_NONE && page->rows_len > 0)
+        sample(&p->k, &page->rows[0]);
+    if (e == ERR_NONE)
+        ask_missing(p);
+    else
+        rest(p);
+}
+
+static void note_missing(void *arg, uint32_t lane, enum row_class cls, uint64_t count)
+{
+    struct probe *p = arg;
+    struct asker *a = &p->asker;
+
+    if (count == 0 || a->missing_len == MISSING_MAX ||
+        knowledge_sample(&p->k, lane, cls)[0] != '\0')
+        return;
+    a->missing[a->missing_len].lane = lane;
+    a->missing[a->missing_len].cls = cls;
+    a->missing_len++;
+}
+
 static void on_samples(void *arg, enum err e, const struct failed_page *page)
 {
     struct probe *p = arg;
 
     for (size_t i = 0; e == ERR_NONE && i < page->rows_len; i++)
         sample(&p->k, &page->rows[i]);
-    rest(p);
+    p->asker.missing_len = 0;
+    groups_each(&p->k.groups, note_missing, p);
+    ask_missing(p);
 }
 
 static void ask_samples(struct probe *p)

@@ -8,12 +8,20 @@
 
 struct probe;
 
+#define MISSING_MAX 64u
+
 struct asker {
     bool busy; /* a question is under way */
     uint64_t next_ms;
     uint64_t depth_failed, counted_failed; /* the sum now, and when it was counted last */
     uint64_t counted_ms;
-    struct failed_call call;      /* of the page under way */
+    uint64_t count_began_ms, count_took_ms;
+    struct failed_call call; /* of the page under way */
+    struct {
+        uint32_t lane;
+        enum row_class cls;
+    } missing[MISSING_MAX]; /* kinds of failure whose words the first page did not have */
+    size_t missing_len;
     struct groups groups;         /* being counted */
     uint64_t version, version_ms; /* of the statistics known, and when all were asked for */
     uint64_t next_version;

@@ -47,10 +47,16 @@ void page_failed(const struct knowledge *k, const struct page_look *look, FILE *
             any = true;
             failed_row(out, k, look, &k->snapshot.lanes[i], c, counts[i][c]);
         }
-    (void)fputs(any          ? "</tbody></table></section>\n"
-                : k->counted ? "<p>none</p></section>\n"
-                             : "<p>not counted yet</p></section>\n",
+    (void)fputs(any          ? "</tbody></table>\n"
+                : k->counted ? "<p>none</p>\n"
+                             : "<p>not counted yet</p>\n",
                 out);
+    if (any && look->admin) {
+        (void)fputs("<p>all that failed:", out);
+        put_act(out, "replay", NULL, NULL);
+        (void)fputs("</p>", out);
+    }
+    (void)fputs("</section>\n", out);
     free(counts);
 }
 

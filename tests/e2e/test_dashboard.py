@@ -198,6 +198,13 @@ class Dashboard(Scenario):
         wait_for("the receipt", lambda: "event " + v.posted()[0][0] in (b.text("main") or ""), 30)
         self.assertIn("delivered", b.text("pre"))
 
+    def test_words_of_each_kind_of_failure_however_many_there_are(self):
+        practice, v, url = self.pipeline(["many:v4", "few:v4"], {"many": "refuse=blocked: far too many | restricted: and others", "few": "refuse=pow: 30 bits, please"})
+        v.post(1100)
+        v.wait_drained()
+        wait_for(lambda: "the words: " + self.get(url)[1], lambda: all(words in self.get(url)[1] for words in ("blocked: far too many", "restricted: and others", "pow: 30 bits, please")), 60, 0.5)
+        self.assertIn('<data value="1100">1100</data></td><td role="cell" class="words" data-label="the relay said">pow: 30', self.get(url)[1])
+
     def test_who_may_not_act(self):
         practice, v, url = self.pipeline(["no:v4"], {"no": "refuse=blocked: not today"})
         v.post(3)
@@ -221,6 +228,7 @@ class Dashboard(Scenario):
         self.assertEqual(self.get(url + "/", {"X-Forwarded-For": "192.0.2.1"})[0], 401)
         self.assertEqual(self.get(url + "/", {"X-Forwarded-For": "192.0.2.1", "Authorization": "Bearer " + TOKEN})[0], 200)
         self.assertEqual(self.get(url + "/", {"Content-Length": "0"}, b"", "POST")[0], 405)
+        self.assertIn("3 failed deliveries would be sent again (all that failed)", self.get(url + "/act?act=replay")[1])
         self.assertEqual(self.get(url + "/act?act=replay&relay=no")[0], 200)  # reading counts, and changes nothing
         self.assertEqual(v.run("replay", "--jobs", "--json").stdout, "")
         # Who holds it may, from a program as well.

@@ -158,8 +158,13 @@ function base.request()
 end
 -- A frame of the reply, of whatever parts follow the error.
 function base.reply(parts)
+    return base.reply_head() .. parts
+end
+-- What comes before the parts: Lua looks at every byte of every string that it makes, so long
+-- answers are better put together once.
+function base.reply_head()
     return struct.pack('<I2B', 2, bit.bor(string.byte(base.frame, 3), 128)) ..
-        string.sub(base.frame, 4, 11) .. '\0' .. parts
+        string.sub(base.frame, 4, 11) .. '\0'
 end
 function base.refuse(err, why)
     why = why or ''

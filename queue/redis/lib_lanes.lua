@@ -8,7 +8,7 @@
 --   xlen xlow: how many exceptions, the lowest; reqs: requests that wait; jobbed: asked rows of jobs
 --   def_version new_version: in force; the newest (larger: it waits)
 --   url: of the newest definition; def new: packed definitions (definition_pack)
---   holder: publisher's id (16 bytes); learned: 25 bytes as on the wire; paths: as on the wire, without count
+--   learned: 25 bytes as on the wire; paths: as on the wire, without count. Who holds it: lib_leases
 -- p:lane:<n>:v  version -> '<I8' from, packed definition: those that hold or held, and those that wait
 -- p:lane:<n>:x  the exceptions as on the wire: '<I8I4I4i8' each, ascending
 local lanes = { cache = {}, X = '<I8I4I4i8', X_SIZE = 24, NOTHING_LEARNED = string.rep('\0', 25) }

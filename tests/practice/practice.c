@@ -8,11 +8,14 @@ int main(int argc, char **argv)
         return practice_relays(argc - 2, argv + 2);
     if (argc > 1 && strcmp(argv[1], "post") == 0)
         return practice_post(argc - 2, argv + 2);
+    if (argc > 1 && strcmp(argv[1], "author") == 0)
+        return practice_author(argc - 2, argv + 2);
     if (argc > 1 && strcmp(argv[1], "sign") == 0)
         return practice_sign();
     fprintf(stderr, "usage: practice relays [--record DIR] [--verify] [--anywhere] "
                     "NAME:STANCE[:PORT[:BEHAVIOUR]] …\n"
                     "       practice post URL [--count N] …\n"
+                    "       practice author [SEED]\n"
                     "       practice sign < LINES\n");
     return 2;
 }

@@ -75,10 +75,10 @@ def base_image():
 
 
 def images():
-    """Builds what is not in the builder's cache; names by the variable of compose.yaml, or by what is in it."""
+    """Builds what is not in the builder's cache, but for what compose.yaml builds itself. Names by variable."""
     base, mark = base_image(), hashlib.sha256(ROOT.encode()).hexdigest()[:8]
     tags = {name: "volley-test-%s:%s" % (name.lower().replace("_image", ""), mark) for name in ("BUILD_IMAGE", "VOLLEY_IMAGE", "TOR_IMAGE", "REDIS_IMAGE", "PRACTICE_IMAGE")}
-    for name in tags:
+    for name in ("BUILD_IMAGE", "REDIS_IMAGE", "PRACTICE_IMAGE"):
         target, ours = name[:-6].lower(), name in ("REDIS_IMAGE", "PRACTICE_IMAGE")
         docker("build", "-q", "--target", target, "--build-arg", "BASE_IMAGE=" + base, "--build-arg", "BUILD_IMAGE=" + tags["BUILD_IMAGE"], "-t", tags[name],
                HERE if ours else ROOT, seconds=900, env={"DOCKER_BUILDKIT": "0"})
@@ -101,6 +101,7 @@ class Fleet:
         self.write_relays()
         self.write_env()
         self.write_overlay()
+        self.compose("build", "setup", "tor", seconds=900)
         atexit.register(self.remove)
         signal.signal(signal.SIGALRM, self.too_late)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is removed

@@ -13,7 +13,7 @@ MODE ?= release
 OUT  := build/$(MODE)
 
 CC ?= cc
-PKGS := libzmq lmdb libmicrohttpd yaml-0.1 libsecp256k1 libcjson libcurl libuv openssl
+PKGS := libzmq hiredis lmdb libmicrohttpd yaml-0.1 libsecp256k1 libcjson libcurl libuv openssl
 VERSION := $(shell cat VERSION)
 CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wformat=2 -Wundef \
@@ -57,6 +57,12 @@ $(OUT)/shim.so: tests/shim/durable.c
 	$(call say,link)
 	$(Q)$(CC) -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared $< -ldl -o $@
 
+# Preloaded into a redis-server, whose clock the tests then set.
+$(OUT)/clock.so: tests/shim/clock.c
+	@mkdir -p $(@D)
+	$(call say,link)
+	$(Q)$(CC) -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared $< -ldl -o $@
+
 $(OUT)/%.o: %.c VERSION
 	@mkdir -p $(@D)
 	$(call say,cc)
@@ -70,6 +76,22 @@ $(OUT)/$(1)/lib.a: $(call objects,$(1))
 endef
 $(foreach d,$(DIRS) $(TEST_DIRS),$(eval $(call archive_rule,$(d))))
 
+# The scripts that are the queue inside Redis, as they are, in one C file: see queue/redis_scripts.h.
+LUA := $(sort $(wildcard queue/redis/*.lua))
+$(OUT)/queue/redis_sources.c: $(LUA) Makefile
+	@mkdir -p $(@D)
+	$(call say,lua)
+	$(Q){ echo '#include "queue/redis_scripts.h"'; \
+	for f in $(LUA); do n=$${f##*/}; n=$${n%.lua}; echo "static const unsigned char text_$$n[] = {"; \
+	    od -An -v -tx1 "$$f" | sed 's/ \(..\)/0x\1,/g'; echo '0};'; done; \
+	echo 'const struct redis_source redis_sources[] = {'; \
+	for f in $(LUA); do n=$${f##*/}; n=$${n%.lua}; echo "{\"$$n\", (const char *)text_$$n, sizeof text_$$n - 1},"; done; \
+	echo '{"", NULL, 0}};'; } > $@
+$(OUT)/queue/redis_sources.o: $(OUT)/queue/redis_sources.c
+	$(call say,cc)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+$(OUT)/queue/lib.a: $(OUT)/queue/redis_sources.o
+
 # A test is a program of its own: tests/unit/test_buf.c → build/asan/tests/unit/test_buf.
 $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 	$(call say,link)
@@ -79,9 +101,9 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 .PRECIOUS: $(OUT)/%.o
 
 # ---- what a machine needs --------------------------------------------------------------------------------------------
-RUN_DEPS := build-essential tor pkg-config libzmq3-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
+RUN_DEPS := build-essential tor pkg-config libzmq3-dev libhiredis-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
             liblmdb-dev libwslay-dev libmicrohttpd-dev libyaml-dev libssl-dev uthash-dev ca-certificates
-TEST_DEPS := libcmocka-dev python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq debootstrap
+TEST_DEPS := libcmocka-dev redis-server python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq debootstrap
 LONG_DEPS := clang libclang-rt-14-dev valgrind
 
 .PHONY: deps deps-test deps-long
@@ -102,7 +124,7 @@ run: deps
 # ---- testing ---------------------------------------------------------------------------------------------------------
 .PHONY: test test-binaries
 test: deps-test
-	@$(MAKE) --no-print-directory -j$$(nproc) build build/release/shim.so lint
+	@$(MAKE) --no-print-directory -j$$(nproc) build build/release/shim.so build/release/clock.so lint
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=asan test-binaries
 	@tests/run $(PART)
 

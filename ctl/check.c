@@ -2,6 +2,7 @@
 #include "ctl/check.h"
 #include "common/base/clock.h"
 #include "common/config/socks.h"
+#include "queue/redis_address.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -96,16 +97,20 @@ static void check_clock(struct check *k)
 static void on_depth(void *arg, enum err e, const struct queue_depth *d)
 {
     struct check *k = arg;
+    const struct config *c = &k->ask.inv->config;
+    bool unsafe = redis_address_is(c->queue.url) && c->queue.unsafe;
     if (e == ERR_NONE)
-        check_say(k, CHECK_OK,
-                  "queue: answers, every acknowledged event is on disk; %" PRIu64
-                  " events held, %zu lanes",
-                  d->events, d->lanes_len);
+        check_say(k, unsafe ? CHECK_WARNING : CHECK_OK,
+                  "queue: answers, %s; %" PRIu64 " events held, %zu lanes",
+                  unsafe ? "queue.unsafe is set" : "every acknowledged event is on disk", d->events,
+                  d->lanes_len);
     else if (k->ask.queue->trouble.text[0] != '\0')
         check_say(k, CHECK_ERROR, "queue: %s", k->ask.queue->trouble.text);
     else
         check_say(k, CHECK_ERROR,
-                  "queue: %s does not answer; is 'volley up' (or 'volley queue') running?",
+                  redis_address_is(k->ask.inv->config.queue.url)
+                      ? "queue: the Redis at %s does not answer"
+                      : "queue: %s does not answer; is 'volley up' (or 'volley queue') running?",
                   k->ask.inv->config.queue.url);
     ask_done(&k->ask, ERR_NONE, 0);
 }
@@ -130,7 +135,8 @@ static int check_run(const struct invocation *inv)
     check_config(&k, &inv->config);
     check_host_ipv6(&k, &inv->config);
     check_tor(&k, &inv->config);
-    check_disk(&k, &inv->config);
+    if (!redis_address_is(inv->config.queue.url)) /* else the queue's disk is not ours to look at */
+        check_disk(&k, &inv->config);
     check_clock(&k);
     int status = ask_queue(&k.ask, inv, ask_check);
     return status != 0 ? status : k.status;

@@ -1,5 +1,7 @@
 #include "ctl/ctl.h"
 
+#include "queue/redis_address.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,9 @@ void ask_done(struct ask *a, enum err e, int status)
     else if (e == ERR_CLOSED || e == ERR_UNKNOWN || e == ERR_TIMEOUT)
         a->status = command_fail(
             a->inv, 1,
-            "the queue at %s does not answer; is 'volley up' (or 'volley queue') running?",
+            redis_address_is(a->inv->config.queue.url)
+                ? "the Redis at %s does not answer"
+                : "the queue at %s does not answer; is 'volley up' (or 'volley queue') running?",
             a->inv->config.queue.url);
     else if (e == ERR_NO_SPACE)
         a->status = command_fail(a->inv, 1,
@@ -42,10 +46,9 @@ int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct as
     a->status = 1;
     if (uv_loop_init(&a->loop) != 0)
         die("cannot make an event loop");
-    const struct queue_options o = {.url = inv->config.queue.url,
-                                    .keys_dir = inv->config.queue.keys_dir,
-                                    .quiet = true,
-                                    .timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : 5000};
+    struct queue_options o = queue_options_of(&inv->config);
+    o.quiet = true;
+    o.timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : 5000;
     enum err e = queue_open(&a->loop, &o, &a->queue, &p);
     if (e != ERR_NONE) {
         uv_loop_close(&a->loop);

@@ -27,13 +27,13 @@ struct depth_total depth_sum(const struct queue_depth *d, const struct relay_cho
     return sum;
 }
 
-/* The publisher's word is up to two seconds old, the queue's is not: who was just held is held, who
- * was just released is idle, and since when the publisher has yet to say. */
+/* Held is the publisher's word alone: who waits for it knows that nothing more is sent. Who was
+ * just released is idle at once, and since when the publisher has yet to say. */
 static const char *state_of(const struct lane_status *l, int64_t *since_ms)
 {
-    bool told_held = l->live.state == LANE_HELD;
-    *since_ms = l->held == told_held ? l->live.since_ms : 0;
-    return lane_state_name(l->held ? LANE_HELD : told_held ? LANE_IDLE : l->live.state);
+    bool released = !l->held && l->live.state == LANE_HELD;
+    *since_ms = released ? 0 : l->live.since_ms;
+    return lane_state_name(released ? LANE_IDLE : l->live.state);
 }
 
 /* Of what is not settled; an old word may tell of more. */

@@ -202,7 +202,8 @@ static void on_depth(void *arg, enum err e, const struct queue_depth *d)
 static void ask_queue_of(struct test *t)
 {
     struct problem p;
-    const struct queue_options o = {.url = t->config->queue.url, .timeout_ms = QUEUE_MS};
+    struct queue_options o = queue_options_of(t->config);
+    o.timeout_ms = QUEUE_MS;
     if (queue_open(&t->loop, &o, &t->queue, &p) != ERR_NONE) {
         t->queue = NULL;
         return;

@@ -205,27 +205,20 @@ static struct fact *fact_at(struct read *r, uint64_t pos)
     return &r->facts[pos - r->from];
 }
 
-static void note_superseded(struct feed *f, uint64_t pos, uint64_t newer)
+/* The facts of `pos` in the cache, or in reads under way: both get them. */
+static void note(struct feed *f, uint64_t pos, uint64_t newer, uint64_t deleted_by)
 {
     struct entry *e = find(f, pos);
-    if (e != NULL)
+    if (e != NULL && newer != 0)
         e->ev.newer = newer;
+    if (e != NULL && deleted_by != 0)
+        e->ev.deleted_by = deleted_by;
     for (int i = 0; i < READS_MAX; i++) {
         struct fact *fact = fact_at(f->reads[i], pos);
-        if (fact != NULL)
+        if (fact != NULL && newer != 0)
             fact->newer = newer;
-    }
-}
-
-static void note_deleted(struct feed *f, uint64_t pos, uint64_t by)
-{
-    struct entry *e = find(f, pos);
-    if (e != NULL)
-        e->ev.deleted_by = by;
-    for (int i = 0; i < READS_MAX; i++) {
-        struct fact *fact = fact_at(f->reads[i], pos);
-        if (fact != NULL)
-            fact->deleted_by = by;
+        if (fact != NULL && deleted_by != 0)
+            fact->deleted_by = deleted_by;
     }
 }
 
@@ -373,9 +366,9 @@ static void on_tail(void *arg, const struct queue_tail *t)
     if (t->deleted_more)
         f->gen++;
     for (size_t i = 0; i < t->superseded_len; i++)
-        note_superseded(f, t->superseded[i], pos);
+        note(f, t->superseded[i], pos, 0);
     for (size_t i = 0; i < t->deleted_len; i++)
-        note_deleted(f, t->deleted[i], pos);
+        note(f, t->deleted[i], 0, pos);
     if (pos >= f->tail_next) {
         f->tail_next = pos + 1;
         store(f, &t->ev, false, f->gen);
@@ -397,10 +390,19 @@ static void on_head(void *arg, uint64_t head, uint64_t news)
 {
     struct feed *f = arg;
     take_head(f, head);
-    if (news == f->lease_news)
-        return;
+    if (news != f->lease_news)
+        f->o.on_lease_news(f->o.arg);
     f->lease_news = news;
-    f->o.on_lease_news(f->o.arg);
+}
+
+static void on_restart(void *arg)
+{
+    struct feed *f = arg;
+    f->gen++, f->turn++;
+    f->head = f->tail_next = f->leased = 0;
+    drop_wishes(f, 0, UINT64_MAX);
+    if (f->o.on_restart != NULL)
+        f->o.on_restart(f->o.arg);
 }
 
 /* ---- the public face ---- */
@@ -426,7 +428,8 @@ struct feed *feed_new(uv_loop_t *loop, struct queue *q, const struct feed_option
     uv_timer_init(loop, &f->retry);
     f->news.data = f->retry.data = f;
     f->handles = 2;
-    const struct queue_follower follower = {.on_tail = on_tail, .on_head = on_head, .arg = f};
+    const struct queue_follower follower = {
+        .on_tail = on_tail, .on_head = on_head, .on_restart = on_restart, .arg = f};
     q->ops->follow(q, &follower);
     return f;
 }

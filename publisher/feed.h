@@ -17,6 +17,7 @@ struct feed_options {
                                    a loop turn. What was asked for should be taken at once: it may
                                    not be kept beyond */
     void (*on_lease_news)(void *arg); /* a beat told that a lease call may bring something new */
+    void (*on_restart)(void *arg);    /* the queue may not be what it was: see queue_follower */
     void *arg;
 };
 /* Starts to follow `q`, which stays the caller's and has no other follower. */

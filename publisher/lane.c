@@ -52,7 +52,7 @@ struct lane *lane_new(const struct lane_grant *g, const struct lane_limits *limi
     l->wall_offset_ms = wall_offset_ms;
     l->head = head > g->position ? head : g->position;
     l->next = g->position + 1;
-    l->told = l->floor = g->position;
+    l->told = l->floor = l->floor_heard = g->position;
     l->definition = g->definition;
     l->definition_version = g->definition_version;
     l->held = g->held;
@@ -80,7 +80,7 @@ static uint64_t sooner(uint64_t at_ms, uint64_t other_ms, uint64_t now_ms)
 
 static bool has_new(const struct lane *l)
 {
-    return l->next <= l->head && items_room(l) > 0 && !l->switching;
+    return l->next <= l->head && items_room(l) > 0 && !l->switching && !commit_given_up(l, l->next);
 }
 
 /* Nothing, until `at_ms` or one of the lane's own times. */
@@ -111,7 +111,8 @@ static struct item *choose(struct lane *l, uint64_t now_ms, uint64_t *pos)
     bool fresh = has_new(l);
     struct item *it = NULL;
     if (l->lone != 0) {
-        it = items_find(l, l->lone);
+        it = commit_given_up(l, l->lone) ? NULL : items_find(l, l->lone);
+        fresh = fresh && it != NULL;
     } else if (!(l->failing && fresh && (l->sent_no & 1))) {
         struct due d = items_due(l, now_ms);
         bool suspect = d.suspect != NULL && (l->neighbours == 0 || (d.plain == NULL && !fresh));
@@ -232,6 +233,11 @@ void lane_sent(struct lane *l, uint64_t pos, size_t len, uint64_t now_ms)
         poison_lone_sent(l);
     else if (l->neighbours > 0)
         l->neighbours--;
+}
+
+bool lane_is_held(const struct lane *l)
+{
+    return l->held;
 }
 
 void lane_drain(struct lane *l)

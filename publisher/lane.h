@@ -113,6 +113,7 @@ void lane_authenticated(struct lane *l, bool ok, const char *text, uint64_t now_
 
 void lane_kept(struct lane *l, const struct lane_kept *k,
                uint64_t now_ms); /* floor, pending definition, hold, give back, requests */
+bool lane_is_held(const struct lane *l);
 void lane_drain(struct lane *l); /* send nothing new, settle what is in flight (at most ok_timeout),
                                     then want WANT_CLOSE */
 /* Asked to give back or drain, and done: nothing in flight, link closed, everything committed. */

@@ -4,7 +4,12 @@
  * flight for the first time are simply left above it. So a lane whose answers come in order commits
  * a position and no exceptions at all, and a receipt says queued, not retrying. But never when the
  * snapshot brings a definition in force: that holds for what lies above the position, and these
- * were sent under the old one. Nothing new is taken up until such a commit is durable. */
+ * were sent under the old one. Nothing new is taken up until such a commit is durable.
+ *
+ * A commit names the floor that the lane heard of, and says by it that nothing up to there was
+ * settled but what earlier commits told. So a floor that rises is not taken at once: nothing below
+ * it is sent any more, what is in flight there is waited for, all of it is committed under the old
+ * floor, and with that commit's answer the new one holds. */
 #include "publisher/lane_internal.h"
 
 #include <stdlib.h>
@@ -136,6 +141,17 @@ static void take_definition(struct lane *l)
     l->peeked = 0;
 }
 
+/* A floor was heard of, and nothing below is in flight: the next commit tells all about it. */
+static bool floor_waits(const struct lane *l)
+{
+    if (l->floor_heard <= l->floor)
+        return false;
+    for (const struct item *it = items_begin(l); it != NULL; it = items_after(l, it))
+        if (it->pos <= l->floor_heard && it->state == ITEM_FLYING)
+            return false;
+    return true;
+}
+
 static void snapshot(struct lane *l)
 {
     struct lane_commit *c = &l->commit;
@@ -150,6 +166,7 @@ static void snapshot(struct lane *l)
     snapshot_paths(l, c);
     c->requests_taken = l->requests_taken;
     c->floor = l->floor;
+    l->floor_told = floor_waits(l) ? l->floor_heard : 0;
     c->definition_version = l->definition_version;
     c->stalls = poison_stalls(l);
     c->delivered = l->delivered;
@@ -172,11 +189,13 @@ static void snapshot_free(struct lane *l)
     l->commit = (struct lane_commit){0};
     l->commit_state = COMMIT_NONE;
     l->switching = false;
+    l->floor_told = 0;
 }
 
 bool lane_dirty(const struct lane *l)
 {
-    return l->commit_state == COMMIT_UNANSWERED || (l->commit_state == COMMIT_NONE && l->dirty);
+    return l->commit_state == COMMIT_UNANSWERED ||
+           (l->commit_state == COMMIT_NONE && (l->dirty || floor_waits(l)));
 }
 
 bool lane_urgent(const struct lane *l)
@@ -195,8 +214,8 @@ void lane_commit_begin(struct lane *l, struct lane_commit *out)
     *out = l->commit;
 }
 
-/* The queue gave up what lies at or below `floor`, in flight or not. Requests taken up below it
- * later stay, because a floor is raised only once. */
+/* The queue gave up what lies at or below `floor`, and was told of all that was settled there.
+ * Requests taken up below it later stay, because a floor is raised only once. */
 static void raise_floor(struct lane *l, uint64_t floor)
 {
     for (struct item *it = items_begin(l); it != NULL; it = items_after(l, it)) {
@@ -205,6 +224,8 @@ static void raise_floor(struct lane *l, uint64_t floor)
         settle_quietly(l, it);
     }
     l->floor = floor;
+    if (l->floor_heard < floor)
+        l->floor_heard = floor;
     lane_head(l, floor);
     if (l->next <= floor) {
         l->next = floor + 1;
@@ -214,20 +235,31 @@ static void raise_floor(struct lane *l, uint64_t floor)
         l->told = floor;
 }
 
+static void hear_floor(struct lane *l, uint64_t floor)
+{
+    if (floor <= l->floor_heard)
+        return;
+    l->floor_heard = floor;
+    if (floor_waits(l) && l->commit_state == COMMIT_NONE && !l->dirty)
+        raise_floor(l, floor); /* there is nothing to tell */
+}
+
 bool lane_commit_end(struct lane *l, const struct lane_committed *r)
 {
     if (r == NULL) {
         l->commit_state = COMMIT_UNANSWERED;
         return true;
     }
-    uint64_t asked = l->commit.position;
+    uint64_t asked = l->commit.position, floor = l->floor_told;
     snapshot_free(l);
     if (r->status != COMMIT_DONE && r->status != COMMIT_REPEATED)
         return false;
     if (l->lone_stage == LONE_COMMITTED)
         l->lone_stage = LONE_CLEAR;
-    if (r->position > asked && r->position > l->floor)
-        raise_floor(l, r->position);
+    if (floor > l->floor)
+        raise_floor(l, floor);
+    if (r->position > asked)
+        hear_floor(l, r->position);
     if (l->live == 0 && l->cap > 0) {
         free(l->items);
         l->items = NULL;
@@ -243,6 +275,8 @@ void lane_take_requests(struct lane *l, const struct lane_request *r, size_t len
     for (size_t i = 0; i < len; i++) {
         if (r[i].number <= l->requests_seen)
             continue;
+        if (commit_given_up(l, r[i].pos))
+            return; /* it would go with the rest; the queue says so again */
         struct item *it = items_find(l, r[i].pos);
         if (it == NULL && r[i].pos < l->next) {
             if (items_room(l) == 0)
@@ -264,8 +298,7 @@ void lane_take_requests(struct lane *l, const struct lane_request *r, size_t len
 
 void lane_kept(struct lane *l, const struct lane_kept *k, uint64_t now_ms)
 {
-    if (k->floor > l->floor)
-        raise_floor(l, k->floor);
+    hear_floor(l, k->floor);
     if (k->next != NULL && k->next_version > l->definition_version &&
         k->next_version > l->next_version) {
         if (l->next_definition == NULL)

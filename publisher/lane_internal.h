@@ -77,10 +77,12 @@ struct lane {
 
     /* the log */
     uint64_t head;
-    uint64_t next;       /* the first position that was not taken up yet */
-    uint64_t suspect_to; /* new positions up to here are set aside as suspects */
-    uint64_t peeked;     /* known to be sendable; 0 */
-    uint64_t floor;      /* the last one heard of; the position at the grant until then */
+    uint64_t next;        /* the first position that was not taken up yet */
+    uint64_t suspect_to;  /* new positions up to here are set aside as suspects */
+    uint64_t peeked;      /* known to be sendable; 0 */
+    uint64_t floor;       /* the last one that commits name; the position at the grant until then */
+    uint64_t floor_heard; /* nothing up to here is sent any more; above `floor` until all that was
+                             settled below is committed */
     struct definition definition;
     uint32_t definition_version, next_version;
     struct definition *next_definition; /* for the next commit; NULL */
@@ -150,7 +152,8 @@ struct lane {
     enum commit_state commit_state;
     bool switching; /* it brings a definition in force: nothing new is taken up until it is durable
                      */
-    uint64_t seq, told; /* `told`: the largest position in any commit so far */
+    uint64_t floor_told; /* it tells all that was settled up to this floor, which then holds; 0 */
+    uint64_t seq, told;  /* `told`: the largest position in any commit so far */
     struct lane_commit commit;
 };
 
@@ -238,6 +241,11 @@ uint64_t lane_backoff(struct lane *l, uint32_t failures); /* a wait in ms */
 void commit_add_row(struct lane *l, const struct row *row);
 void commit_remove_row(struct lane *l, uint64_t pos);
 bool commit_rows_full(const struct lane *l);
+/* The queue gave it up, and what was settled about it is not committed yet: it stays as it is. */
+static inline bool commit_given_up(const struct lane *l, uint64_t pos)
+{
+    return l->floor_heard > l->floor && pos <= l->floor_heard;
+}
 void lane_take_requests(struct lane *l, const struct lane_request *r, size_t len);
 
 #endif

@@ -126,7 +126,7 @@ struct due items_due(struct lane *l, uint64_t now_ms)
         return d;
     uint64_t soonest = LANE_NEVER;
     for (struct item *it = items_begin(l); it != NULL; it = items_after(l, it)) {
-        if (it->state != ITEM_WAITING)
+        if (it->state != ITEM_WAITING || commit_given_up(l, it->pos))
             continue;
         if (it->due_ms > now_ms)
             soonest = it->due_ms < soonest ? it->due_ms : soonest;

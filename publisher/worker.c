@@ -211,8 +211,11 @@ struct worker *worker_new(uv_loop_t *loop, struct queue *q, const struct publish
     init_timer(w, &w->commit_timer);
     init_timer(w, &w->term_timer);
     init_timer(w, &w->drain_timer);
-    const struct feed_options fo = {
-        .cache_max = o->cache_max, .on_news = on_news, .on_lease_news = on_lease_news, .arg = w};
+    const struct feed_options fo = {.cache_max = o->cache_max,
+                                    .on_news = on_news,
+                                    .on_lease_news = on_lease_news,
+                                    .on_restart = worker_on_restart,
+                                    .arg = w};
     w->feed = feed_new(loop, q, &fo);
     if (o->verbose && o->socks != NULL && o->control == NULL)
         LOG(LOG_INFO, "verbose: paths through Tor are not shown without tor.control");

@@ -172,6 +172,7 @@ void worker_lease_soon(struct worker *w);
  * clock. `arg` is the worker. */
 bool worker_may_write(void *arg);
 void worker_on_term(uv_timer_t *t);
+void worker_on_restart(void *worker);
 
 /* ---- worker_commit.c ---- */
 /* Notes a lane that has something to commit. */

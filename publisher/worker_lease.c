@@ -50,6 +50,8 @@ static void take_grant(struct worker *w, const struct lane_grant *g, uint64_t no
     h->lane = lane_new(g, &l, feed_head(w->feed), rng_next(&w->rng), w->wall_offset_ms, now_ms);
     HASH_ADD(hh, w->holdings, number, sizeof h->number, h);
     h->more = g->requests_len == QUEUE_REQUESTS_MAX;
+    if (g->held)
+        worker_lease_soon(w);
     LOG(LOG_INFO, "lane granted", LOG_S("relay", g->definition.url), LOG_I("epoch", g->epoch),
         LOG_I("position", g->position),
         LOG_I("behind", feed_head(w->feed) > g->position ? feed_head(w->feed) - g->position : 0));
@@ -61,7 +63,10 @@ static void take_kept(struct worker *w, const struct lane_kept *k, uint64_t now_
     struct holding *h = find(w, k->lane);
     if (h == NULL)
         return;
+    bool was_held = lane_is_held(h->lane);
     lane_kept(h->lane, k, now_ms);
+    if (lane_is_held(h->lane) != was_held)
+        worker_lease_soon(h->worker); /* somebody may wait for our word that it stopped */
     h->more = k->requests_len == QUEUE_REQUESTS_MAX;
     if (k->next != NULL) {
         worker_apply_settings(h);
@@ -92,17 +97,31 @@ static void drop_given(struct worker *w)
 
 /* ---- the term ---- */
 
-/* Nothing of it may be written any more. False when that was also the worker's end. */
-static bool end_term(struct worker *w)
+static void drop_all(struct worker *w, const char *why)
 {
     if (w->holdings != NULL)
-        LOG(LOG_WARN, "lease ended without renewal", LOG_I("lanes", HASH_COUNT(w->holdings)));
+        LOG(LOG_WARN, why, LOG_I("lanes", HASH_COUNT(w->holdings)));
     struct holding *h, *next;
     HASH_ITER(hh, w->holdings, h, next)
     worker_drop(h);
+}
+
+/* Nothing of it may be written any more. False when that was also the worker's end. */
+static bool end_term(struct worker *w)
+{
+    drop_all(w, "lease ended without renewal");
     if (w->leaving)
         worker_finish(w); /* nothing is left to give back */
     return !w->leaving;
+}
+
+/* What we know of the lanes may be ahead of what the queue knows now: as we hold none of them any
+ * more, they are granted anew, with new epochs. */
+void worker_on_restart(void *worker)
+{
+    struct worker *w = worker;
+    drop_all(w, "the queue was restarted, or another took over; its lanes are taken anew");
+    worker_lease_soon(w);
 }
 
 void worker_on_term(uv_timer_t *t)

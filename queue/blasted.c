@@ -88,25 +88,32 @@ static void look_at_old(struct blasted *b, int64_t now_ms)
     while (b->len > 0 && now_ms - b->runs[0].accepted_ms >= BLASTED_AFTER_MS) {
         struct run old = b->runs[0];
         struct store_tally t;
+        enum err e = b->pending ? ERR_NONE : b->ops.tally(b->ops.arg, old.pos, &t);
+        if (e == ERR_AGAIN)
+            return;
         forget(b, 0);
         if (b->pending)
             b->others += old.count;
-        else if (b->ops.tally(b->ops.arg, old.pos, &t) == ERR_NONE)
+        else if (e == ERR_NONE)
             announce(b, &t, t.waiting > 0 ? -1 : now_ms - t.accepted_ms, old.count);
     }
 }
 
-static void look_at_next(struct blasted *b, int64_t now_ms)
+/* `*again`: where to begin next time, as the first that was not known yet. */
+static void look_at_next(struct blasted *b, int64_t now_ms, size_t *again)
 {
     struct store_tally t;
     if (b->next >= b->len)
         b->next = 0;
     struct run r = b->runs[b->next];
     enum err e = b->ops.tally(b->ops.arg, r.pos, &t);
-    if (e == ERR_NONE && t.waiting > 0) {
+    if (e == ERR_AGAIN && *again > b->next)
+        *again = b->next;
+    if (e == ERR_AGAIN || (e == ERR_NONE && t.waiting > 0)) {
         b->next++;
         return;
     }
+    *again -= *again != SIZE_MAX && *again > b->next;
     forget(b, b->next);
     if (e == ERR_NONE)
         announce(b, &t, now_ms - t.accepted_ms, r.count);
@@ -114,9 +121,12 @@ static void look_at_next(struct blasted *b, int64_t now_ms)
 
 void blasted_look(struct blasted *b, int64_t now_ms, uint64_t boot_ms, unsigned tallies_max)
 {
+    size_t again = SIZE_MAX;
     look_at_old(b, now_ms);
     for (; tallies_max > 0 && b->left > 0 && b->len > 0; tallies_max--, b->left--)
-        look_at_next(b, now_ms);
+        look_at_next(b, now_ms, &again);
+    if (again != SIZE_MAX)
+        b->next = again;
     if (!b->pending || (b->spoke && boot_ms - b->spoke_ms < LINE_EVERY_MS))
         return;
     char line[BLASTED_LINE_SIZE];

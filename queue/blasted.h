@@ -21,7 +21,8 @@
 struct blasted;
 
 struct blasted_ops {
-    /* As store_tally. */
+    /* As store_tally. ERR_AGAIN: not known yet; it is asked for again at the next look, or after
+     * blasted_moved. */
     enum err (*tally)(void *arg, uint64_t pos, struct store_tally *out);
     void (*say)(void *arg, const char *line);
     void *arg;

@@ -190,6 +190,8 @@ static void keep(struct broker *b, const struct lease_keep *keeps, struct wire_a
             return;
         k[i].lane = keeps[i].lane;
         k[i].give_back = keeps[i].give_back;
+        if (!k[i].held)
+            leases_not_held(b->leases, k[i].lane);
         if (k[i].next != NULL)
             k[i].next = wire_copy(a, k[i].next, 1, sizeof *k[i].next);
         k[i].requests = wire_copy(a, k[i].requests, k[i].requests_len, sizeof *k[i].requests);

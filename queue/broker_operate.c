@@ -29,8 +29,12 @@ static bool is_done(struct broker *b, struct wire_reply *r, enum err e)
 
 static void do_hold(struct broker *b, const struct hold_call *c, struct wire_reply *r)
 {
+    uint64_t before = store_news(b->store);
     if (!broker_change(b) || !is_done(b, r, store_hold(b->store, c, broker_wall_ms(b), &r->hold)))
         return;
+    if (store_news(b->store) == before && r->hold.given_up == 0)
+        return; /* it changed nothing */
+    b->store_news = store_news(b->store);
     b->news++;
     LOG(LOG_INFO, c->held ? "relay held" : "relay released", LOG_S("by", c->by),
         LOG_S("relay", c->url), LOG_I("waiting", r->hold.waiting),

@@ -77,6 +77,7 @@ struct broker {
     bool moved; /* a lane committed */
 
     uint64_t news, news_told; /* see queue_follower.on_head: changes of ours, and the last beat's */
+    uint64_t store_news;      /* the store's that is in `news` */
     bool requests_full;       /* a lane has more requests than one answer takes */
 
     bool ticked;    /* the timer ran since the last turn */

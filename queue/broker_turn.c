@@ -234,6 +234,10 @@ static void housekeep(struct broker *b)
     if (broker_change(b))
         (void)broker_check(b, store_housekeep(b->store, broker_wall_ms(b), broker_boot_ms(b),
                                               HOUSEKEEPING_WORK, &b->more_housekeeping));
+    if (due && store_news(b->store) != b->store_news) { /* floors that rose, twice a second */
+        b->store_news = store_news(b->store);
+        b->news++;
+    }
 }
 
 /* After all other housekeeping of this moment. */

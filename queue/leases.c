@@ -301,6 +301,13 @@ void leases_granted(struct leases *l, uint32_t lane, const uint8_t publisher[PUB
     at->epoch = epoch;
 }
 
+void leases_not_held(struct leases *l, uint32_t lane)
+{
+    struct lane *at = find_lane(l, lane);
+    if (at != NULL && at->live.state == LANE_HELD)
+        at->live.state = LANE_IDLE;
+}
+
 void leases_status(const struct leases *l, uint32_t lane, int64_t wall_ms, uint64_t now_ms,
                    struct lane_live *live, char publisher[PUBLISHER_NAME_SIZE])
 {

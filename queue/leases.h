@@ -77,6 +77,11 @@ void leases_answer(struct leases *l, const struct lease_call *call, struct lease
 void leases_granted(struct leases *l, uint32_t lane, const uint8_t publisher[PUBLISHER_ID_LEN],
                     uint64_t epoch);
 
+/* The answer under way tells the holder that `lane` is not held (any more): if its word was that it
+ * is, it goes on now. So LANE_HELD is only ever told of a holder that stopped and was not told to
+ * go on since. */
+void leases_not_held(struct leases *l, uint32_t lane);
+
 /* For queue_depth: what the holder told last, and its name. A lane nobody holds (or that is not
  * known) is LANE_UNLEASED with an empty name, since it was given back or its holder's term ended,
  * or since this table knows it; one whose holder has not told yet is LANE_IDLE. `wall_ms` and

@@ -67,9 +67,12 @@ static void fill_lease_reply(struct model_queue *q, const struct model_call *c,
         model_grant(l, c->lease.publisher, &grants[r->grants_len++]);
         leases_granted(q->model.leases, l->number, c->lease.publisher, l->epoch);
     }
-    for (size_t i = 0; i < a.kept_len; i++)
-        model_kept(model_lane(&q->model, a.kept[i].lane), a.kept[i].give_back,
-                   &kept[r->kept_len++]);
+    for (size_t i = 0; i < a.kept_len; i++) {
+        struct lane_kept *k = &kept[r->kept_len++];
+        model_kept(model_lane(&q->model, a.kept[i].lane), a.kept[i].give_back, k);
+        if (!k->held)
+            leases_not_held(q->model.leases, k->lane);
+    }
     r->lost = a.lost;
     r->lost_len = a.lost_len;
 }

@@ -172,6 +172,9 @@ struct queue_follower {
      * a hold, a definition): a hint too, as the next renewal brings it anyway. */
     void (*on_head)(void *arg, uint64_t head, uint64_t news);
     void *arg;
+    /* The queue may not be what it was (Redis was restarted, or a replica took over): what was told
+     * and read before is to be read again, and the head may have fallen. NULL: not of interest. */
+    void (*on_restart)(void *arg);
 };
 
 struct queue_ops {
@@ -256,11 +259,24 @@ struct queue {
 };
 
 struct queue_options {
-    const char *url;      /* zmq+ipc://PATH, zmq+tcp://HOST:PORT; redis:// has its own issue */
+    const char *url;      /* zmq+ipc://PATH, zmq+tcp://HOST:PORT, redis://HOST:PORT/DB,
+                             redis+unix:///PATH/DB */
     const char *keys_dir; /* zmq+tcp: where client.key and server.pub are; else NULL or empty */
     uint32_t timeout_ms;  /* an answer that takes longer is ERR_UNKNOWN; 0: 10 s */
     bool quiet;           /* the caller shows `trouble` himself; else the log does */
+
+    /* On Redis alone. Whoever uses the queue brings its limits, as no process of ours stands
+     * between: those of struct store_options (lane_max 0: half of max_bytes). */
+    const char *prefix;        /* of all keys; NULL or empty: "volley" */
+    const char *password_file; /* NULL or empty: none */
+    int64_t retention_ms;
+    uint64_t max_bytes, failed_max, lane_max;
+    bool unsafe; /* use a Redis that may lose what it acknowledged, all the same */
+    bool lives;  /* a service: it keeps house when its turn comes */
 };
+/* What the configuration says: url, keys, and the lines for Redis. */
+struct config;
+struct queue_options queue_options_of(const struct config *c);
 /* Picks the backend by the URL's scheme. Connects in the background: calls made meanwhile wait for
  * it, at most timeout_ms, then ERR_CLOSED. ERR_UNSUPPORTED for a scheme this build does not offer,
  * ERR_INVALID for a bad URL. */

@@ -1,23 +1,28 @@
-/* How it works: each request is a `call`, first waiting, then sent, found again by its number when
- * the reply comes. Both lists are in the order of the calls, so the oldest deadline is at their
- * heads. Appends are collected: those of one turn of the loop are one call, packed when it is sent;
- * all others are packed at once. A call that can't be made (too large, too many) waits too, with
- * its error, so that no callback is ever called from inside the call. */
-#include "queue/queue_zmq_state.h"
+/* The queue behind ZeroMQ: calls (calls.h) over a broker's sockets (zmq_client.h). */
+#include "queue/queue_zmq.h"
 
-#include "common/base/clock.h"
-#include "common/base/log.h"
+#include "queue/calls.h"
+#include "queue/zmq_client.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
-#include <utlist.h>
 
-#define TIMEOUT_MS        10000u
-#define COMPLAIN_AGAIN_MS 60000
+struct zmq_queue {
+    struct calls calls;
+    struct zmq_client *client;
+    struct queue_ops table;
+    struct queue_follower follower;
+    bool following, closing;
+    queue_closed_fn *closed_fn;
+    void *closed_arg;
+};
 
-void zmq_queue_follow(struct queue *queue, const struct queue_follower *f)
+static struct zmq_queue *zmq_queue_of(struct queue *q)
+{
+    return (struct zmq_queue *)q;
+}
+
+static void zmq_follow(struct queue *queue, const struct queue_follower *f)
 {
     struct zmq_queue *q = zmq_queue_of(queue);
     q->following = f != NULL;
@@ -26,62 +31,16 @@ void zmq_queue_follow(struct queue *queue, const struct queue_follower *f)
     zmq_client_follow(q->client, q->following);
 }
 
-/* Takes the call off its list and out of everything, and only then calls back: the callback may
- * make other calls. */
-static void end_call(struct zmq_queue *q, struct call *c, bool sent, enum err e,
-                     const struct wire_reply *r)
-{
-    if (sent) {
-        DL_DELETE(q->sent, c);
-        HASH_DEL(q->by_number, c);
-    } else {
-        DL_DELETE(q->waiting, c);
-    }
-    if (q->batch == c)
-        q->batch = NULL;
-    q->bytes -= c->bytes;
-    buf_fini(&c->message);
-    zmq_client_wake(q->client); /* the caller, once told, may have something to do before a sleep */
-    zmq_queue_call_back(c, e, r);
-    free(c);
-}
+/* ---- what the client tells */
 
-#define OTHER_VERSION                                                                              \
-    "the queue speaks another version of the protocol: run the same volley everywhere"
-
-/* Said once for each trouble, and again after a while. */
 static void on_trouble(void *arg, const char *text)
 {
-    struct zmq_queue *q = arg;
-    uint64_t now_ms = clock_boot_ms();
-    bool same = strcmp(q->base.trouble.text, text) == 0;
-    (void)problem_set(&q->base.trouble, ERR_NONE, "%s", text);
-    if (text[0] == '\0' || q->quiet || (same && now_ms - q->complained_ms < COMPLAIN_AGAIN_MS))
-        return;
-    q->complained_ms = now_ms;
-    LOG(LOG_WARN, text);
+    calls_trouble(&((struct zmq_queue *)arg)->calls, text);
 }
 
 static void on_reply(void *arg, const void *data, size_t len)
 {
-    struct zmq_queue *q = arg;
-    struct wire_arena a = {0};
-    struct wire_reply r;
-    enum err e = wire_get_reply(data, len, &a, &r);
-    struct call *c;
-    HASH_FIND(hh, q->by_number, &r.number, sizeof r.number, c);
-    if (e == ERR_VERSION || r.err == ERR_VERSION)
-        on_trouble(q, OTHER_VERSION);
-    if (e == ERR_NONE && c != NULL && r.type == c->type) {
-        end_call(q, c, true, r.err, &r);
-    } else if (e != ERR_NONE) {
-        if (e != ERR_VERSION)
-            LOG(LOG_WARN, "the queue's answer can't be read", LOG_S("error", err_name(e)),
-                LOG_I("bytes", len));
-        if (c != NULL)
-            end_call(q, c, true, e == ERR_VERSION ? ERR_VERSION : ERR_UNKNOWN, NULL);
-    } /* else too late: that call was given up */
-    wire_arena_free(&a);
+    (void)calls_reply(&((struct zmq_queue *)arg)->calls, data, len);
 }
 
 static void on_published(void *arg, const void *data, size_t len)
@@ -101,60 +60,26 @@ static void on_published(void *arg, const void *data, size_t len)
 
 static void on_down(void *arg)
 {
+    calls_down(&((struct zmq_queue *)arg)->calls);
+}
+
+/* ---- what calls need */
+
+static enum err send_call(void *arg, struct call *c)
+{
     struct zmq_queue *q = arg;
-    while (q->sent != NULL)
-        end_call(q, q->sent, true, ERR_UNKNOWN, NULL);
-}
-
-/* ---- one turn */
-
-/* Sends what waits, in order, as far as the connection takes it. */
-static void send_waiting(struct zmq_queue *q)
-{
-    q->batch = NULL;
-    while (q->waiting != NULL) {
-        struct call *c = q->waiting;
-        if (c->type == WIRE_APPEND && c->failed == ERR_NONE && c->message.len == 0)
-            zmq_queue_pack_appends(c);
-        if (c->failed != ERR_NONE) {
-            end_call(q, c, false, c->failed, NULL);
-            continue;
-        }
-        if (zmq_client_send(q->client, c->message.data, c->message.len) != ERR_NONE)
-            break;
+    enum err e = zmq_client_send(q->client, c->message.data, c->message.len);
+    if (e == ERR_NONE)
         buf_fini(&c->message);
-        DL_DELETE(q->waiting, c);
-        DL_APPEND(q->sent, c);
-        HASH_ADD(hh, q->by_number, number, sizeof c->number, c);
-    }
+    return e;
 }
 
-static void give_up_old(struct zmq_queue *q, uint64_t now_ms)
+static void wake(void *arg)
 {
-    while (q->sent != NULL && q->sent->deadline_ms <= now_ms)
-        end_call(q, q->sent, true, ERR_UNKNOWN, NULL);
-    while (q->waiting != NULL && q->waiting->deadline_ms <= now_ms)
-        end_call(q, q->waiting, false, ERR_CLOSED, NULL);
+    zmq_client_wake(((struct zmq_queue *)arg)->client);
 }
 
-static void on_timer(uv_timer_t *t)
-{
-    struct zmq_queue *q = t->data;
-    zmq_client_wake(q->client); /* what has arrived is read before anything is given up */
-}
-
-static void set_timer(struct zmq_queue *q, uint64_t now_ms)
-{
-    uint64_t first = UINT64_MAX;
-    if (q->sent != NULL)
-        first = q->sent->deadline_ms;
-    if (q->waiting != NULL && q->waiting->deadline_ms < first)
-        first = q->waiting->deadline_ms;
-    if (first == UINT64_MAX)
-        uv_timer_stop(&q->timer);
-    else
-        uv_timer_start(&q->timer, on_timer, first > now_ms ? first - now_ms : 0, 0);
-}
+/* ---- the end */
 
 static void on_client_closed(void *arg)
 {
@@ -165,37 +90,28 @@ static void on_client_closed(void *arg)
     fn(fn_arg);
 }
 
-static void end_all(struct zmq_queue *q)
-{
-    on_down(q);
-    while (q->waiting != NULL)
-        end_call(q, q->waiting, false, ERR_CLOSED, NULL);
-}
-
 static void on_timer_closed(uv_handle_t *h)
 {
     struct zmq_queue *q = h->data;
-    end_all(q); /* what the last callbacks began */
+    calls_end(&q->calls); /* what the last callbacks began */
     zmq_client_close(q->client, on_client_closed, q);
 }
 
 static void on_turn(void *arg)
 {
     struct zmq_queue *q = arg;
-    uint64_t now_ms = clock_boot_ms();
-    if (uv_is_closing((uv_handle_t *)&q->timer))
+    uv_handle_t *timer = (uv_handle_t *)&q->calls.timer;
+    if (uv_is_closing(timer))
         return;
     if (q->closing) {
-        end_all(q);
-        uv_close((uv_handle_t *)&q->timer, on_timer_closed);
+        calls_end(&q->calls);
+        uv_close(timer, on_timer_closed);
         return;
     }
-    send_waiting(q);
-    give_up_old(q, now_ms);
-    set_timer(q, now_ms);
+    calls_turn(&q->calls);
 }
 
-void zmq_queue_close(struct queue *queue, queue_closed_fn *fn, void *arg)
+static void zmq_close_queue(struct queue *queue, queue_closed_fn *fn, void *arg)
 {
     struct zmq_queue *q = zmq_queue_of(queue);
     q->closing = true;
@@ -204,6 +120,8 @@ void zmq_queue_close(struct queue *queue, queue_closed_fn *fn, void *arg)
     q->closed_arg = arg;
     zmq_client_wake(q->client);
 }
+
+/* ---- the beginning */
 
 static enum err open_client(uv_loop_t *loop, const struct queue_options *o, struct zmq_queue *q,
                             struct problem *p)
@@ -224,17 +142,18 @@ static enum err open_client(uv_loop_t *loop, const struct queue_options *o, stru
 enum err queue_zmq_open(uv_loop_t *loop, const struct queue_options *o, struct queue **out,
                         struct problem *p)
 {
+    static const struct calls_ops ops = {send_call, wake};
     struct zmq_queue *q = mem_zero(1, sizeof *q);
-    q->base.ops = &zmq_queue_ops;
-    q->timeout_ms = o->timeout_ms != 0 ? o->timeout_ms : TIMEOUT_MS;
-    q->quiet = o->quiet;
     enum err e = open_client(loop, o, q, p);
     if (e != ERR_NONE) {
         free(q);
         return e;
     }
-    uv_timer_init(loop, &q->timer);
-    q->timer.data = q;
-    *out = &q->base;
+    calls_init(&q->calls, loop, o, &ops, q);
+    q->table = calls_queue_ops;
+    q->table.follow = zmq_follow;
+    q->table.close = zmq_close_queue;
+    q->calls.base.ops = &q->table;
+    *out = &q->calls.base;
     return ERR_NONE;
 }

@@ -84,6 +84,9 @@ MUST_USE enum err store_grant(struct store *s, uint32_t lane,
 /* The holder gave it back, or its term ended: nobody holds it. The epoch stays. Nothing happens
  * when the epoch is not the lane's (any more). */
 MUST_USE enum err store_release(struct store *s, uint32_t lane, uint64_t epoch);
+/* A number that changes when a floor is raised, or an operator's word about a hold is another: what
+ * owners have to hear of. It begins anew with each opening. */
+uint64_t store_news(const struct store *s);
 /* News for a lane that stays. Arrays and pointers are the store's, valid until the next call.
  * ERR_STALE when the epoch is not the lane's. */
 MUST_USE enum err store_kept(struct store *s, uint32_t lane, uint64_t epoch, struct lane_kept *out);

@@ -162,8 +162,10 @@ enum err lane_give_up(struct store *s, struct lane *l, uint64_t to, enum row_cla
                         .last_ms = now_ms};
         e = run_add(s, l, &r);
     }
-    if (to > l->floor && (from <= to || last > 0))
+    if (to > l->floor && (from <= to || last > 0)) {
         l->floor = to;
+        s->news++;
+    }
     l->dirty = true;
     return e;
 }

@@ -101,6 +101,7 @@ static enum err drop_old_exceptions(struct store *s, struct lane *l, int64_t now
     if (last > l->floor) {
         l->floor = last;
         l->dirty = true;
+        s->news++;
     }
     if (e == ERR_NONE)
         e = exceptions_load(s, l, s->exceptions, &len);

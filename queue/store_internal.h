@@ -201,6 +201,7 @@ struct store {
     struct room room;
     uint64_t look_written_boot_ms;
     int64_t asked_due_ms; /* nothing that was asked for again is too old before */
+    uint64_t news;        /* see store_news */
     uint64_t loose_next;  /* where the walk through TABLE_LOOSE goes on */
     bool sweeping;        /* rows of lanes that are gone are looked for, */
     uint64_t sweep_next;  /* from this position on */

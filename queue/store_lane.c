@@ -276,6 +276,11 @@ enum err store_release(struct store *s, uint32_t lane, uint64_t epoch)
     return ERR_NONE;
 }
 
+uint64_t store_news(const struct store *s)
+{
+    return s->news;
+}
+
 enum err store_kept(struct store *s, uint32_t lane, uint64_t epoch, struct lane_kept *out)
 {
     struct lane *l = lane_find(s, lane);

@@ -117,7 +117,9 @@ enum err store_hold(struct store *s, const struct hold_call *c, int64_t now_ms,
     *out = (struct hold_result){0};
     if (!l)
         return ERR_NOT_FOUND;
+    enum lane_hold before = l->operator_hold;
     l->operator_hold = c->held ? HOLD_HELD : HOLD_RELEASED;
+    s->news += before != l->operator_hold;
     l->dirty = true;
     if (!c->held && c->from_now) {
         out->given_up = depth(s, l);

@@ -4,6 +4,7 @@
 #include "ingest/ingest.h"
 #include "publisher/publisher.h"
 #include "queue/broker.h"
+#include "queue/redis_address.h"
 #include "up/service.h"
 
 #include <stdlib.h>
@@ -79,6 +80,11 @@ static int queue_run(const struct invocation *inv)
     const struct config *c = &inv->config;
     struct queue_service s;
     struct problem p;
+    if (redis_address_is(c->queue.url))
+        return command_fail(inv, EXIT_USAGE,
+                            "queue.url names a Redis (%s): that is the queue, there is none to "
+                            "start here",
+                            c->queue.url);
     service_init(&s.service, inv, queue_stop, &s);
     if (strncmp(c->queue.url, "zmq+tcp://", 10) == 0)
         bound_files();
@@ -110,6 +116,8 @@ const struct command command_queue = {
 /* ---- ingest ---- */
 
 static const char *const ingest_reads[] = {"ingest.", "queue.url", "queue.keys_dir", NULL};
+/* On Redis who uses the queue brings its limits. */
+static const char *const ingest_reads_redis[] = {"ingest.", "queue.", NULL};
 static const char *const ingest_live[] = {"ingest.allow_pubkeys",     "ingest.open",
                                           "ingest.max_event",         "ingest.max_per_ip",
                                           "ingest.min_pow",           "ingest.created_at_past",
@@ -168,10 +176,10 @@ static int ingest_run(const struct invocation *inv)
     struct problem p;
     service_init(&s.service, inv, ingest_stop, &s);
     s.service.on_reload = ingest_take;
-    s.service.reads = ingest_reads;
+    s.service.reads = redis_address_is(inv->config.queue.url) ? ingest_reads_redis : ingest_reads;
     s.service.live = ingest_live;
-    const struct queue_options qo = {.url = inv->config.queue.url,
-                                     .keys_dir = inv->config.queue.keys_dir};
+    struct queue_options qo = queue_options_of(&inv->config);
+    qo.lives = true;
     enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));
@@ -200,6 +208,7 @@ const struct command command_ingest = {
 
 static const char *const publisher_reads[] = {"publisher.", "tor.", "queue.url", "queue.keys_dir",
                                               NULL};
+static const char *const publisher_reads_redis[] = {"publisher.", "tor.", "queue.", NULL};
 static const char *const publisher_live[] = {
     "publisher.relays",       "publisher.relays_file",     "publisher.route",
     "publisher.serve",        "publisher.family",          "publisher.race_delay",
@@ -317,13 +326,14 @@ static int publisher_run(const struct invocation *inv)
     service_log_warnings(c);
     service_init(&s.service, inv, publisher_stop, &s);
     s.service.on_reload = publisher_take;
-    s.service.reads = publisher_reads;
+    s.service.reads = redis_address_is(c->queue.url) ? publisher_reads_redis : publisher_reads;
     s.service.live = publisher_live;
     if (!s.child)
         check_ipv6_log(&ipv6);
     /* Well below a lease's term: one answer that is lost must not cost the lanes. */
-    const struct queue_options qo = {
-        .url = c->queue.url, .keys_dir = c->queue.keys_dir, .timeout_ms = LEASE_RENEW_MS};
+    struct queue_options qo = queue_options_of(c);
+    qo.lives = true;
+    qo.timeout_ms = LEASE_RENEW_MS;
     enum err e = queue_open(&s.service.loop, &qo, &s.queue, &p);
     if (e != ERR_NONE)
         return service_abandon(&s.service, command_fail(inv, status_of(e), "%s", p.text));

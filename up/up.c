@@ -1,9 +1,10 @@
-/* `volley up`: queue, ingest and publisher as child processes, and tor when a relay needs it;
- * restarted when they die, stopped in the order that loses no work: ingest takes nothing new,
- * publisher settles what is in flight, then tor and the queue end. */
+/* `volley up`: queue (unless it is in Redis), ingest and publisher as child processes, and tor when
+ * a relay needs it; restarted when they die, stopped in the order that loses no work: ingest takes
+ * nothing new, publisher settles what is in flight, then tor and the queue end. */
 #include "common/base/clock.h"
 #include "common/config/socks.h"
 #include "common/net/tor.h"
+#include "queue/redis_address.h"
 #include "up/service.h"
 
 #include <errno.h>
@@ -241,7 +242,8 @@ static void start_children(struct up *u)
         *child = (struct child){.up = u, .name = names[i]};
         uv_timer_init(&u->service.loop, &child->restart);
         child->restart.data = child;
-        if (i != TOR)
+        bool is_there = i == QUEUE && redis_address_is(u->inv->config.queue.url);
+        if (i != TOR && !is_there)
             start(child);
     }
 }
@@ -262,6 +264,8 @@ static int up_run(const struct invocation *inv)
     if (want_tor(&u, c, &p) != ERR_NONE)
         return service_abandon(&u.service, command_fail(inv, EXIT_USAGE, "%s", p.text));
     start_children(&u);
+    if (redis_address_is(c->queue.url))
+        LOG(LOG_INFO, "the queue is in Redis", LOG_S("url", c->queue.url));
     if (c->publisher.relays.len == 0)
         LOG(LOG_WARN,
             "no relays are configured: nothing will be accepted until there are some. Put them "

@@ -43,6 +43,8 @@ struct config {
         uint64_t retention_ms, max_bytes, failed_max;
         uint64_t lane_max; /* 0: half of max_bytes */
         char keys_dir[CONFIG_TEXT_SIZE];
+        char prefix[CONFIG_TEXT_SIZE], password_file[CONFIG_TEXT_SIZE]; /* on Redis */
+        bool unsafe;
     } queue;
     struct {
         struct config_relays relays;

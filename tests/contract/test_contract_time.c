@@ -282,8 +282,7 @@ static void a_jump_while_the_queue_was_down_is_seen_too(void **state)
     struct holder h;
     struct rig *r = two_lanes(state, &h, 3);
     rig_housekeep(r);
-    r->wall_ms += 10 * RIG_RETENTION_MS;
-    r->boot_ms += 500;
+    rig_set_clocks(r, r->wall_ms + 10 * RIG_RETENTION_MS, r->boot_ms + 500);
     rig_restart(r);
     rig_housekeep(r);
     assert_int_equal(status(r, 2).depth, 3);

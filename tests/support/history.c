@@ -262,7 +262,7 @@ static void do_pass_a_little(struct history *h)
     h->doing = "a little time";
     uint64_t by = ms[history_roll(h, COUNT_OF(ms))];
     for (size_t i = 0; i < h->rigs_len; i++)
-        h->rigs[i]->boot_ms += by;
+        rig_set_clocks(h->rigs[i], h->rigs[i]->wall_ms, h->rigs[i]->boot_ms + by);
 }
 
 static void do_jump(struct history *h)

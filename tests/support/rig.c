@@ -1,6 +1,7 @@
 #include "tests/support/rig.h"
 
 #include "queue/model.h"
+#include "tests/support/rig_redis.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -148,8 +149,10 @@ static void broker_lose(struct rig *r, unsigned count)
 }
 
 const struct backend backends[] = {
-    {"model", model_start, model_stop, model_again, model_house, model_lose},
-    {"broker", broker_start, broker_stop, broker_again, broker_house, broker_lose},
+    {"model", model_start, model_stop, model_again, model_house, model_lose, NULL},
+    {"broker", broker_start, broker_stop, broker_again, broker_house, broker_lose, NULL},
+    {"redis", rig_redis_start, rig_redis_stop, rig_redis_again, rig_redis_house, rig_redis_lose,
+     rig_redis_clocks},
 };
 const size_t backends_len = COUNT_OF(backends);
 
@@ -182,16 +185,23 @@ void rig_close(struct rig *r)
     free(r);
 }
 
+void rig_set_clocks(struct rig *r, int64_t wall_ms, uint64_t boot_ms)
+{
+    r->wall_ms = wall_ms;
+    r->boot_ms = boot_ms;
+    if (r->backend->tell_clocks)
+        r->backend->tell_clocks(r);
+}
+
 void rig_pass(struct rig *r, int64_t ms)
 {
-    r->wall_ms += ms;
-    r->boot_ms += (uint64_t)ms;
+    rig_set_clocks(r, r->wall_ms + ms, r->boot_ms + (uint64_t)ms);
     rig_housekeep(r);
 }
 
 void rig_jump(struct rig *r, int64_t ms)
 {
-    r->wall_ms += ms;
+    rig_set_clocks(r, r->wall_ms + ms, r->boot_ms);
     rig_housekeep(r);
 }
 

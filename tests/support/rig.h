@@ -6,6 +6,7 @@
 
 #include "queue/broker.h"
 #include "tests/support/ask.h"
+#include "tests/support/redis_server.h"
 
 #define RIG_WALL_MS      1800000000000 /* where the clocks begin */
 #define RIG_BOOT_MS      1000000
@@ -26,6 +27,7 @@ struct rig {
     uint64_t boot_ms;
     struct broker_clock clock;
     struct broker *broker; /* of the backends that have one */
+    struct redis_server *redis;
     char dir[256], url[512];
 };
 
@@ -38,6 +40,8 @@ struct backend {
     void (*housekeep)(struct rig *r);
     /* The next tail messages do not arrive. */
     void (*lose_tail)(struct rig *r, unsigned count);
+    /* NULL, or: the rig's clocks have moved. */
+    void (*tell_clocks)(struct rig *r);
 };
 extern const struct backend backends[];
 extern const size_t backends_len;
@@ -47,6 +51,8 @@ struct rig *rig_open(const struct backend *b, const struct rig_options *o);
 void rig_close(struct rig *r);
 /* Time passes, and the queue does what it does in time. */
 void rig_pass(struct rig *r, int64_t ms);
+/* The clocks stand there now; the queue does nothing about it yet. */
+void rig_set_clocks(struct rig *r, int64_t wall_ms, uint64_t boot_ms);
 /* Somebody sets the wall clock. */
 void rig_jump(struct rig *r, int64_t ms);
 /* The queue ends and starts again, time standing still. */

@@ -135,8 +135,14 @@ static void each_change_leaves_one_line_with_who_and_what(void **state)
     assert_non_null(strstr(log, "[INFO] relay held by=ann@host relay=wss://r0.example waiting=0"));
     assert_int_equal(lines_in(log), 1);
     log_begin();
+    assert_int_equal(hold(w, "wss://r0.example", true), ERR_NONE); /* changes nothing */
+    assert_string_equal(log_end(), "");
+    log_begin();
     assert_int_equal(hold(w, "wss://r0.example", false), ERR_NONE);
     assert_non_null(strstr(log_end(), "[INFO] relay released by=ann@host"));
+    log_begin();
+    assert_int_equal(hold(w, "wss://r0.example", false), ERR_NONE);
+    assert_string_equal(log_end(), "");
 
     log_begin();
     uint64_t job = replay(w);
@@ -292,6 +298,12 @@ static void what_a_lease_call_would_bring_is_told_by_a_beat(void **state)
     await_silence(&n);
     w->boot_ms += LEASE_TERM_MS;
     await_change(&n, "news of publishers that are gone");
+    await_silence(&n);
+
+    struct broker_options o = world_options(w);
+    o.store.lane_max = 1; /* the lane gives up what waits: its owner would send it */
+    broker_set_limits(w->broker, &o.store);
+    await_change(&n, "news of a floor");
     await_silence(&n);
 }
 

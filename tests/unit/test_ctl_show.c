@@ -319,7 +319,7 @@ static void what_a_publisher_said_gives_way_to_what_the_queue_knows(void **state
          true,
          {.state = LANE_OPEN, .since_ms = NOW - 90 * S},
          3,
-         "     3      0     0      0      -    0     - held    held "},
+         "     3      0     0      0      -    0     - held    open 90s "},
         {"held, as both say",
          true,
          {.state = LANE_HELD, .since_ms = NOW - 90 * S},

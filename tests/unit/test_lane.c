@@ -251,13 +251,32 @@ static const struct rule {
      .grant = {.position = 4}},
     {"a request for what still lies ahead is simply taken", "request:3:9 commit took:3 ex:-",
      .grant = {.position = 4}},
-    {"a raised floor drops what lies below, in flight too",
-     OPEN(9) "floor:0 send:1-8 floor:5 ignored:4 flying:3 ok:6-8 send:9 lowest:9 commit pos:8"},
+    {"when the floor rises, what is in flight below is waited for, and told",
+     OPEN(9) "floor:0 send:1-8 floor:5 ok:1-3 commit pos:3 ex:- floored:0 ok:4-5 flying:3 dirty "
+             "commit pos:5 floored:0 ok:6-8 send:9 lowest:9 commit pos:8 floored:5"},
+    {"nothing below a floor is sent, and nothing above before all below is told",
+     OPEN(20) "send:1-4 ok:1-2 error:3 floor:12 +60000 quiet ok:4 quiet commit ex:3/1w pos:4 "
+              "floored:0 send:13-16 ok:13-16 commit pos:16 ex:- floored:12"},
+    {"a lane beyond the floor goes on while it is told",
+     OPEN(20) "send:1-8 error:3 floor:4 ok:1-2 ok:4-8 send:9-16 begin ex:3/1w floored:0 send:17-18 "
+              "done flying:10 ok:9-18 commit ex:- floored:4 pos:18"},
+    {"a floor that rises once more while the last is told waits for its own commit",
+     OPEN(20) "send:1-4 ok:1-4 floor:6 begin floor:9 done quiet dirty commit floored:6 pos:6 "
+              "send:10-17"},
+    {"what is in flight below a floor when the link goes is given up",
+     OPEN(20) "send:1-4 ok:1 floor:6 lost +60000 dirty commit floored:0 pos:4 peek:7 connect "
+              "send:7"},
+    {"a request for what is about to be given up waits",
+     OPEN(
+         20) "send:1-4 ok:1-4 floor:12 request:1:8 commit took:0 floored:0 request:1:8 send:8 ok:8 "
+             "commit took:1 floored:12 removed:8"},
     {"a floor above everything moves the lane", "floor:0 floor:50 lowest:51 commit pos:50 ex:-"},
     {"a request below the floor stays, until the floor rises again",
      "floor:12 request:1:2 floor:12 commit ex:2/0 pos:12 floor:13 commit ex:-",
      .grant = {.position = 10}},
-    {"a commit below the floor is told so", OPEN(9) "send:1-8 ok:1 commit:at:6 flying:2 lowest:7"},
+    {"a commit below the floor is told so",
+     OPEN(9) "send:1-8 ok:1 commit:at:6 flying:7 ok:2-6 commit pos:6 "
+             "floored:0 flying:2 lowest:7"},
     {"held: nothing is sent, what is in flight settles",
      OPEN(20) "send:1-8 hold ok:1 quiet state:5 ok:2-8 quiet unhold send:9-17 quiet"},
     {"held since it was held, whatever becomes of the link",

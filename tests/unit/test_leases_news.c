@@ -37,6 +37,33 @@ static void the_status_tells_who_holds_a_lane_and_what_it_said(void **state)
     end(&w);
 }
 
+/* Its word was given before it heard that it may go on: who waits for a relay to fall silent must
+ * not be told by an old one. */
+static void who_was_told_to_go_on_is_held_no_more(void **state)
+{
+    (void)state;
+    struct world w;
+    struct lane_live live;
+    char name[PUBLISHER_NAME_SIZE];
+    begin(&w, 1);
+    call(&w, 0);
+    w.m[0].held[0].live.state = LANE_HELD;
+    call(&w, 0);
+    status(&w, 1, &live, name);
+    assert_int_equal(live.state, LANE_HELD);
+    leases_not_held(w.l, 1);
+    leases_not_held(w.l, 77);
+    status(&w, 1, &live, name);
+    assert_int_equal(live.state, LANE_IDLE);
+    assert_string_equal(name, "host:0");
+    w.m[0].held[0].live.state = LANE_OPEN;
+    call(&w, 0);
+    leases_not_held(w.l, 1);
+    status(&w, 1, &live, name);
+    assert_int_equal(live.state, LANE_OPEN);
+    end(&w);
+}
+
 /* In ms since the clock of `begin`; -1 when somebody has it. */
 static int64_t free_since(const struct world *w, uint32_t lane)
 {
@@ -175,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_status_tells_who_holds_a_lane_and_what_it_said),
+        cmocka_unit_test(who_was_told_to_go_on_is_held_no_more),
         cmocka_unit_test(a_lane_is_free_since_its_end_was_noticed),
         cmocka_unit_test(who_joins_or_leaves_is_news_and_who_renews_is_not),
         cmocka_unit_test(who_expires_is_news_and_so_are_other_lanes),

@@ -1,5 +1,5 @@
 /* What can be asked: each call's request, and how its answer is handed over. */
-#include "queue/queue_zmq_state.h"
+#include "queue/calls.h"
 
 #include "common/base/clock.h"
 
@@ -13,36 +13,36 @@
 
 /* ---- making calls */
 
-static struct call *new_call(struct zmq_queue *q, enum wire_type type, void *arg)
+static struct call *new_call(struct calls *cs, enum wire_type type, void *arg)
 {
     struct call *c = mem_zero(1, sizeof *c);
-    c->number = ++q->last_number;
+    c->number = ++cs->last_number;
     c->type = type;
     c->arg = arg;
-    c->deadline_ms = clock_boot_ms() + q->timeout_ms;
+    c->deadline_ms = clock_boot_ms() + cs->timeout_ms;
     buf_init(&c->message, WIRE_MESSAGE_MAX);
-    DL_APPEND(q->waiting, c);
-    zmq_client_wake(q->client);
+    DL_APPEND(cs->waiting, c);
+    cs->ops.wake(cs->arg);
     return c;
 }
 
-static void count_bytes(struct zmq_queue *q, struct call *c, size_t bytes)
+static void count_bytes(struct calls *cs, struct call *c, size_t bytes)
 {
-    if (q->bytes + bytes > BYTES_MAX && q->bytes > 0) {
+    if (cs->bytes + bytes > BYTES_MAX && cs->bytes > 0) {
         c->failed = ERR_FULL;
         return;
     }
     c->bytes += bytes;
-    q->bytes += bytes;
+    cs->bytes += bytes;
 }
 
-static void pack_call(struct zmq_queue *q, struct call *c, struct wire_request *r)
+static void pack_call(struct calls *cs, struct call *c, struct wire_request *r)
 {
     r->type = c->type;
     r->number = c->number;
     c->failed = wire_put_request(&c->message, r);
     if (c->failed == ERR_NONE)
-        count_bytes(q, c, c->message.len);
+        count_bytes(cs, c, c->message.len);
 }
 
 static void add_append(struct call *c, struct event *ev, queue_append_fn *fn, void *arg)
@@ -54,117 +54,117 @@ static void add_append(struct call *c, struct event *ev, queue_append_fn *fn, vo
     c->appends[c->appends_len++] = (struct append){event_ref(ev), fn, arg};
 }
 
-static void zmq_append(struct queue *queue, struct event *ev, queue_append_fn *fn, void *arg)
+static void ask_append(struct queue *queue, struct event *ev, queue_append_fn *fn, void *arg)
 {
-    struct zmq_queue *q = zmq_queue_of(queue);
-    struct call *c = q->batch;
-    bool fits = q->bytes == 0 || q->bytes + ev->len <= BYTES_MAX;
+    struct calls *cs = calls_of(queue);
+    struct call *c = cs->batch;
+    bool fits = cs->bytes == 0 || cs->bytes + ev->len <= BYTES_MAX;
     if (c == NULL || !fits || c->appends_len == WIRE_APPENDS_MAX ||
         c->bytes + ev->len > BATCH_LEN_MAX)
-        c = new_call(q, WIRE_APPEND, NULL);
+        c = new_call(cs, WIRE_APPEND, NULL);
     add_append(c, ev, fn, arg);
-    count_bytes(q, c, ev->len);
-    q->batch = fits ? c : NULL;
+    count_bytes(cs, c, ev->len);
+    cs->batch = fits ? c : NULL;
 }
 
-static void zmq_read(struct queue *queue, uint64_t from, uint64_t to, queue_read_fn *fn, void *arg)
+static void ask_read(struct queue *queue, uint64_t from, uint64_t to, queue_read_fn *fn, void *arg)
 {
     struct wire_request r = {.read = {from, to}};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_READ, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_READ, arg);
     c->fn.read = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_lease(struct queue *queue, const struct lease_call *call, queue_lease_fn *fn,
+static void ask_lease(struct queue *queue, const struct lease_call *call, queue_lease_fn *fn,
                       void *arg)
 {
     struct wire_request r = {.lease = *call};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_LEASE, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_LEASE, arg);
     c->fn.lease = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_commit(struct queue *queue, const struct lane_commit *lanes, size_t len,
+static void ask_commit(struct queue *queue, const struct lane_commit *lanes, size_t len,
                        queue_commit_fn *fn, void *arg)
 {
     struct wire_request r = {.commit = {lanes, len}};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_COMMIT, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_COMMIT, arg);
     c->fn.commit = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_define(struct queue *queue, const struct define_call *call, queue_define_fn *fn,
+static void ask_define(struct queue *queue, const struct define_call *call, queue_define_fn *fn,
                        void *arg)
 {
     struct wire_request r = {.define = *call};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_DEFINE, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_DEFINE, arg);
     c->fn.define = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_depth(struct queue *queue, queue_depth_fn *fn, void *arg)
+static void ask_depth(struct queue *queue, queue_depth_fn *fn, void *arg)
 {
     struct wire_request r = {.type = WIRE_DEPTH};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_DEPTH, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_DEPTH, arg);
     c->fn.depth = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_receipt(struct queue *queue, const uint8_t id[EVENT_ID_LEN], queue_receipt_fn *fn,
+static void ask_receipt(struct queue *queue, const uint8_t id[EVENT_ID_LEN], queue_receipt_fn *fn,
                         void *arg)
 {
     struct wire_request r = {.type = WIRE_RECEIPT};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_RECEIPT, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_RECEIPT, arg);
     memcpy(r.receipt, id, EVENT_ID_LEN);
     c->fn.receipt = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_registry(struct queue *queue, queue_registry_fn *fn, void *arg)
+static void ask_registry(struct queue *queue, queue_registry_fn *fn, void *arg)
 {
     struct wire_request r = {.type = WIRE_REGISTRY};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_REGISTRY, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_REGISTRY, arg);
     c->fn.registry = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_hold(struct queue *queue, const struct hold_call *call, queue_hold_fn *fn,
+static void ask_hold(struct queue *queue, const struct hold_call *call, queue_hold_fn *fn,
                      void *arg)
 {
     struct wire_request r = {.hold = *call};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_HOLD, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_HOLD, arg);
     c->fn.hold = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_failed(struct queue *queue, const struct failed_call *call, queue_failed_fn *fn,
+static void ask_failed(struct queue *queue, const struct failed_call *call, queue_failed_fn *fn,
                        void *arg)
 {
     struct wire_request r = {.failed = *call};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_FAILED, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_FAILED, arg);
     c->fn.failed = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_jobs(struct queue *queue, queue_jobs_fn *fn, void *arg)
+static void ask_jobs(struct queue *queue, queue_jobs_fn *fn, void *arg)
 {
     struct wire_request r = {.type = WIRE_JOBS};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_JOBS, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_JOBS, arg);
     c->fn.jobs = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-static void zmq_cancel(struct queue *queue, uint64_t job, const char *by, queue_done_fn *fn,
+static void ask_cancel(struct queue *queue, uint64_t job, const char *by, queue_done_fn *fn,
                        void *arg)
 {
     struct wire_request r = {.cancel = {.job = job}};
-    struct call *c = new_call(zmq_queue_of(queue), WIRE_CANCEL, arg);
+    struct call *c = new_call(calls_of(queue), WIRE_CANCEL, arg);
     (void)snprintf(r.cancel.by, sizeof r.cancel.by, "%s", by);
     c->fn.done = fn;
-    pack_call(zmq_queue_of(queue), c, &r);
+    pack_call(calls_of(queue), c, &r);
 }
 
-void zmq_queue_pack_appends(struct call *c)
+void calls_pack_appends(struct call *c)
 {
     struct json_span *events = mem_new(c->appends_len * sizeof *events);
     for (size_t i = 0; i < c->appends_len; i++)
@@ -209,7 +209,7 @@ static void end_appends(struct call *c, enum err e, const struct wire_reply *r)
     free(c->appends);
 }
 
-void zmq_queue_call_back(struct call *c, enum err e, const struct wire_reply *r)
+void calls_call_back(struct call *c, enum err e, const struct wire_reply *r)
 {
     bool ok = e == ERR_NONE;
     switch (c->type) {
@@ -258,19 +258,17 @@ void zmq_queue_call_back(struct call *c, enum err e, const struct wire_reply *r)
     }
 }
 
-const struct queue_ops zmq_queue_ops = {
-    .append = zmq_append,
-    .read = zmq_read,
-    .follow = zmq_queue_follow,
-    .lease = zmq_lease,
-    .commit = zmq_commit,
-    .define = zmq_define,
-    .depth = zmq_depth,
-    .receipt = zmq_receipt,
-    .registry = zmq_registry,
-    .hold = zmq_hold,
-    .failed = zmq_failed,
-    .jobs = zmq_jobs,
-    .cancel = zmq_cancel,
-    .close = zmq_queue_close,
+const struct queue_ops calls_queue_ops = {
+    .append = ask_append,
+    .read = ask_read,
+    .lease = ask_lease,
+    .commit = ask_commit,
+    .define = ask_define,
+    .depth = ask_depth,
+    .receipt = ask_receipt,
+    .registry = ask_registry,
+    .hold = ask_hold,
+    .failed = ask_failed,
+    .jobs = ask_jobs,
+    .cancel = ask_cancel,
 };

@@ -176,6 +176,18 @@ class Fleet:
     def address(self, service, network, family="IPAddress"):
         return self.inspect(self.containers(service)[0], ".NetworkSettings.Networks")["%s_%s" % (self.name, network)][family]
 
+    def listening(self, service):
+        """TCP ports that something listens on there, loopback aside."""
+        found = set()
+        for table, loopback in (("tcp", "7F"), ("tcp6", "0" * 24 + "01000000")):
+            with open("/proc/%d/net/%s" % (self.inspect(self.containers(service)[0], ".State.Pid"), table)) as f:
+                for row in f.readlines()[1:]:
+                    address, port = row.split()[1].split(":")
+                    here = address.endswith(loopback) if table == "tcp" else address == loopback
+                    if row.split()[3] == "0A" and not here:
+                        found.add(int(port, 16))
+        return sorted(found)
+
     def kill(self, container):
         """As a crash does; `docker kill` would not be followed by a restart."""
         os.kill(self.inspect(container, ".State.Pid"), signal.SIGKILL)

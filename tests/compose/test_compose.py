@@ -30,6 +30,12 @@ class Compose(unittest.TestCase):
     def setUp(self):
         self.f.practice_ports.clear()
 
+    def tearDown(self):
+        result = self._outcome.result
+        if any(test is self for test, _ in result.failures + result.errors):
+            print(self.f.compose("ps", "-a", check=False).stdout)
+            print(self.f.logs("ingest", "publisher", "publisher-direct", "redis", "tor"))
+
     def check_arrived(self, *marks, relays=RELAYS):
         """All that was posted under these names is at each relay. Returns how many deliveries came once more."""
         want, again = [i for mark in marks for i in self.f.posted(mark)], 0
@@ -151,18 +157,21 @@ class Compose(unittest.TestCase):
                                      "-v", "%s:/try.py:ro" % TRY, self.f.images["PRACTICE_IMAGE"], "python3", "/try.py", stdin=json.dumps(question), seconds=120).stdout)
 
         # Who has a way out can do all of this: so the tries mean something.
-        can = tries(self.f.containers("relay2")[0], {"tcp": [[relay, PORT], [outside, 9050]], "udp": [[relay, 9]], "ping": [relay, outside], "ports": []})
+        can = tries(self.f.containers("relay2")[0], {"tcp": [[relay, PORT], [outside, 9050]], "udp": [[relay, 9]], "ping": [relay, outside]})
         self.assertEqual(can["tcp"], ["connected", "connected"])
         self.assertEqual((can["udp"], can["ping"]), (["refused"], ["answered", "answered"]))
-        can = tries(self.f.containers(DIRECT)[0], {"tcp": [[only6, PORT]], "ping": [only6], "ports": []})
+        can = tries(self.f.containers(DIRECT)[0], {"tcp": [[only6, PORT]], "ping": [only6]})
         self.assertEqual((can["tcp"], can["ping"]), (["connected"], ["answered"]))
 
         publisher = self.f.containers("publisher")[0]
-        can = tries(publisher, dict(wanted, ports=[tor], name="volley-test.invalid"))
-        self.assertEqual(can["ports"], {tor: SOCKS})
+        can = tries(publisher, dict(wanted, name="volley-test.invalid"))
         for how in ("tcp", "udp", "ping"):
             for target, end in zip(wanted[how], can[how]):
                 self.assertNotIn(end, ("connected", "answered", "refused"), "%s to %s" % (how, target))
+        # Of tor itself the SOCKS ports; it listens nowhere else.
+        self.assertEqual(self.f.listening("tor"), SOCKS)
+        others = [9051, 9999, 80]
+        self.assertEqual(tries(publisher, {"tcp": [[tor, port] for port in SOCKS + others]})["tcp"], ["connected"] * len(SOCKS) + ["refused"] * len(others))
         self.assertNotIn(can["name"], ("no such name", "answered"))  # nobody was asked
         self.assertEqual(can["addresses6"], [])  # no IPv6 at all on a network without a way out
 

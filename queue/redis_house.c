@@ -20,6 +20,7 @@
 
 #define TICK_MS         100
 #define FULL_TICKS      5    /* each so many ticks all of it; between, replay jobs only */
+#define LANES_A_FULL    1000 /* with so many more lanes, so many ticks more: it looks at each */
 #define ASK_AGAIN_MS    2000 /* somebody else has it: at most so long until the next question */
 #define TALLIES_MAX     8u   /* a tick; fewer with many lanes, as each looks at every lane */
 #define TALLY_LANES_MAX 2000u
@@ -213,7 +214,7 @@ static void on_tick(uv_timer_t *t)
     if (h->held)
         tell_blasted(h);
     if (!h->asked)
-        ask(h, h->ticks++ % FULL_TICKS == 0);
+        ask(h, h->ticks++ % (FULL_TICKS * (1 + h->lanes / LANES_A_FULL)) == 0);
 }
 
 /* ---- life */

@@ -157,19 +157,21 @@ local refused = base.begin()
 if refused then
     return refused
 end
-local u, at = base.request(), 1
+local u, at, list = base.request(), 1, {}
 local count = wire.u32(u)
-if count > APPENDS_MAX then
+for i = 1, count <= APPENDS_MAX and count or 0 do
+    list[i] = { bytes = wire.str(u) }
+    if u.bad then
+        break
+    end
+    list[i].e, at = facts.given(ARGV[5], at)
+end
+if #list ~= count or wire.is_bad(u) then
     return base.refuse(base.INVALID)
 end
 local out = { struct.pack('<I4', count) }
-for i = 1, count do
-    local bytes, e = wire.str(u), nil
-    if u.bad then
-        return base.refuse(base.INVALID)
-    end
-    e, at = facts.given(ARGV[5], at)
-    out[i + 1] = append(e, bytes)
+for i, given in ipairs(list) do
+    out[i + 1] = append(given.e, given.bytes)
 end
 base.finish()
 if #tail > 0 then

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: base log lanes jobs rows
+-- needs: base log lanes jobs rows leases
 -- Puts a list of definitions in force: lanes begin, change, retire.
 --
 -- meta: list (what the list in force says, as a hash), list_ms, list_by, lists_made, registry_version.
@@ -154,6 +154,7 @@ if not again then
     replace_list(list, by)
 end
 local added, changed, retired, unchanged = put_in_force(defs, listed)
+leases.load() -- new lanes are free from now on
 local reply = base.reply(struct.pack('<I4I4I4I4I8', added, changed, retired, unchanged, base.get('registry_version')))
 base.finish()
 return reply

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- needs: base log lanes jobs rows
 -- failed: one page of a walk over all rows that a filter means, lane by lane, by position.
--- A page looks at LOOKS_MAX positions, no more: the others wait meanwhile.
+-- A page looks at LOOKS_MAX positions, and asks for COST_MAX of them what it needs to know, no more:
+-- the others wait meanwhile.
 local refused = base.begin()
 if refused then
     return refused
 end
-local LOOKS_MAX, PAGE_MAX, JOBS_MAX, ROWS_AT_ONCE = 2000, 1000, 256, 100
+local LOOKS_MAX, COST_MAX, PAGE_MAX, JOBS_MAX, ROWS_AT_ONCE = 20000, 2000, 1000, 256, 100
 local LIST, REPLAY, PURGE = 0, 2, 3
 
 -- ---- the call
@@ -157,17 +158,15 @@ local function change(w, l, r, from, to)
 end
 
 local function is_full(w)
-    return w.looks >= LOOKS_MAX or #w.out >= w.call.limit
+    return w.looks >= LOOKS_MAX or w.cost >= COST_MAX or #w.out >= w.call.limit
 end
 
 -- Looks at the row's positions above `above`. True: the page is full before its end.
 local function look_at(w, l, r, above)
     local f, from, parts = w.call.filter, nil, {}
-    local pos, full = math.max(r.from, above + 1), false
-    if not row_meant(f, r) then
-        pos = r.to -- one look for all of it
-    end
     local meant = row_meant(f, r)
+    local pos, full = meant and math.max(r.from, above + 1) or r.to, false -- else one look for all of it
+    w.cost = w.cost + 1
     while pos <= r.to do
         if is_full(w) then
             full = true
@@ -175,6 +174,9 @@ local function look_at(w, l, r, above)
         end
         w.looks, w.lane, w.pos = w.looks + 1, l.number, pos
         local e = meant and (f.needs_entry or w.call.what == LIST) and log.entry(pos)
+        if e or pos < base.get('first') then
+            w.cost = w.cost + 1
+        end
         local changes = false
         if meant and (not e or entry_meant(f, e)) then
             if w.call.what == LIST then
@@ -258,7 +260,7 @@ local function answer()
     if not c then
         return base.refuse(base.INVALID, 'this can not be read')
     end
-    local w = { call = c, out = {}, groups = {}, looks = 0, phase = c.phase, lane = c.lane, pos = c.pos }
+    local w = { call = c, out = {}, groups = {}, looks = 0, cost = 0, phase = c.phase, lane = c.lane, pos = c.pos }
     if c.what == REPLAY then
         local wrong
         w.job, wrong = page_job(c)

@@ -15,10 +15,13 @@ local refused = base.begin()
 if refused then
     return refused
 end
-local TERM_MS, WORK_MAX, SCAN_MAX = 10000, 1000, 4000
+local TERM_MS, WORK_MAX, FORGET_MAX, SCAN_MAX = 10000, 500, 200, 4000
 local JUMP_MS, CALM_MS, APART_MS = 15000, 3600000, 1000
 local STEP_MAX, COST, DT_MAX_MS, COLLECT_MS, REQUESTS_MAX = 512, 1000000, 1000000, 60000, 256
+local CLOCK_WRITE_MS = 1000
 local what, boot_ms, now_ms = ARGV[7], tonumber(ARGV[5]), base.now_ms()
+local steady_stored = base.get('steady')
+local same_house = base.text('house_id') == ARGV[6] and base.text('house_boot') == ARGV[8]
 
 -- ---- the lease and the clocks
 
@@ -95,7 +98,7 @@ local function expire()
     if to < base.get('first') then
         return
     end
-    for _, l in ipairs(lanes.live()) do
+    for _, l in ipairs(lanes.low(to)) do
         if behind(l, to) then
             rows.give_up(l, to, rows.RETENTION)
         end
@@ -130,14 +133,17 @@ local function clean(old_goes)
             return true
         end
         expire()
-        for _, l in ipairs(lanes.live()) do
+        for _, l in ipairs(lanes.in_set('asking')) do
+            expire_asked(l)
+        end
+        for _, l in ipairs(lanes.low(base.get('first') - 1)) do
             expire_asked(l)
         end
     end
     keep.fit_lanes()
     local left = { keep.trim(WORK_MAX), keep.drop_loose(WORK_MAX), keep.drop_failed(WORK_MAX) }
     if old_goes then
-        left[#left + 1] = keep.forget_due(WORK_MAX)
+        left[#left + 1] = keep.forget_due(FORGET_MAX)
         left[#left + 1] = keep.drop_retired(WORK_MAX)
     end
     for _, work in ipairs(left) do
@@ -249,14 +255,31 @@ end
 local held, more = what == '-' or take_lease(), false
 if held then
     move_clock()
-    leases.expire()
 end
 if held and what ~= '-' then
+    leases.expire()
     more = what == '1' and clean(may_expire())
     for _, j in ipairs(jobs.all()) do
         step_job(j)
     end
 end
+
+-- The lease and the clocks alone are worth a write once a second: an idle queue leaves the disk alone.
+local CLOCKS = { 'house_id', 'house_since', 'house_until', 'house_boot', 'house_boot_ms', 'house_time',
+    'steady', 'look_time', 'look_steady' }
+local function is_idle()
+    local passed, changed = base.get('steady') - steady_stored, 0
+    for _ in pairs(base.dirty) do
+        changed = changed + 1
+    end
+    for _, field in ipairs(CLOCKS) do
+        changed = changed - (base.dirty[field] and 1 or 0)
+    end
+    return what ~= '-' and same_house and changed == 0 and passed > 0 and passed < CLOCK_WRITE_MS
+end
+if is_idle() then
+    base.dirty = {}
+end
 base.finish()
 return { held and 1 or 0, math.max(base.get('house_until') - now_ms, 0), more and 1 or 0, now_ms,
-    base.get('head'), base.get('news'), base.get('moved'), #lanes.live() }
+    base.get('head'), base.get('news'), base.get('moved'), redis.call('ZCARD', base.key('live')) }

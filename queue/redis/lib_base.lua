@@ -13,6 +13,8 @@
 --   p:loose         zset    trimmed positions whose bytes may not be needed any more
 --   p:done          zset    trimmed positions (8 bytes, big endian) by the time they were finished
 --   p:lanes p:live  zset    numbers of all lanes; of those that are not retired
+--   p:low p:retired zset    live lanes by the lowest position they need; retired ones by when they were
+--   p:asking p:running set  lanes with requests; with runs of rows
 --   p:leaving       set     lanes that are forgotten, and whose keys go step by step
 --   p:lane:<n>      hash    the lane (lib_lanes); with :v hash, :x string, :req zset, :rows zset,
 --                           :hist hash, :asked zset

@@ -8,10 +8,12 @@ local keep = { BATCH = 500 }
 function keep.wanted()
     if not lanes.wanted_set then
         local set, first = {}, base.get('first')
-        for _, l in ipairs(lanes.live()) do
-            for _, x in ipairs(l.xlen > 0 and l.xlow < first and lanes.exceptions(l) or {}) do
+        for _, l in ipairs(lanes.low(first - 1)) do
+            for _, x in ipairs(l.xlen > 0 and lanes.exceptions(l) or {}) do
                 set[x.pos] = true
             end
+        end
+        for _, l in ipairs(lanes.in_set('asking')) do
             for _, q in ipairs(rows.requests(l, -1)) do
                 set[q.pos] = true
             end
@@ -70,19 +72,23 @@ function keep.fit_lanes()
     if log.bytes_from(base.get('first')) <= base.lane_max then
         return
     end
-    for _, l in ipairs(lanes.live()) do
+    local low = first_within(base.get('first'), base.lane_max) -- from there on it is not too much
+    for _, l in ipairs(lanes.low(low - 1)) do
         keep.fit(l)
     end
 end
 
 -- ---- trimming
 
+-- The lowest position that any lane needs; head + 1: none. A lane with exceptions below the log may
+-- need less of it than they say.
 local function mark()
-    local low = base.get('head') + 1
-    for _, l in ipairs(lanes.live()) do
+    local first, low = base.get('first'), base.get('head') + 1
+    for _, l in ipairs(lanes.low(first - 1)) do
         low = math.min(low, keep.needed_above(l, 0))
     end
-    return low
+    local next = redis.call('ZRANGEBYSCORE', base.key('low'), first, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    return next[2] and math.min(low, tonumber(next[2])) or low
 end
 
 local function before(pos)
@@ -173,10 +179,8 @@ local function forget_rows(pos)
 end
 
 local function forget_runs(from, to)
-    for _, l in ipairs(lanes.all()) do
-        if l.runs > 0 then
-            rows.forget_range(l, from, to)
-        end
+    for _, l in ipairs(lanes.in_set('running')) do
+        rows.forget_range(l, from, to)
     end
 end
 
@@ -277,16 +281,18 @@ local function remove_lane(number)
         redis.call('UNLINK', lanes.key(l, part))
     end
     redis.call('DEL', lanes.key(l))
-    redis.call('SREM', base.key('leaving'), number)
+    for _, name in ipairs({ 'leaving', 'running' }) do
+        redis.call('SREM', base.key(name), number)
+    end
 end
 
 -- Retired lanes leave after retention; what they hold goes step by step.
 function keep.drop_retired(work)
-    for _, l in ipairs(lanes.all()) do
-        if l.retired == 1 and l.retired_ms + base.retention_ms <= base.now_ms() then
-            redis.call('ZREM', base.key('lanes'), l.number)
-            redis.call('SADD', base.key('leaving'), l.number)
-        end
+    local until_ms = base.now_ms() - base.retention_ms
+    for _, number in ipairs(redis.call('ZRANGEBYSCORE', base.key('retired'), '-inf', until_ms)) do
+        redis.call('ZREM', base.key('retired'), number)
+        redis.call('ZREM', base.key('lanes'), number)
+        redis.call('SADD', base.key('leaving'), number)
     end
     lanes.all_list = nil
     for _, at in ipairs(redis.call('SMEMBERS', base.key('leaving'))) do

@@ -68,6 +68,23 @@ local function mirror(l)
     end
 end
 
+-- What finds lanes without reading them all. p:low: those that are not retired, by the lowest position
+-- they need; p:asking: those with requests; p:running: those with runs.
+local function index(l)
+    if l.retired == 1 then
+        redis.call('ZREM', base.key('low'), l.number)
+    elseif l.dirty.position or l.dirty.floor or l.dirty.xlow then
+        local next = lanes.position(l) + 1
+        redis.call('ZADD', base.key('low'), l.xlen > 0 and math.min(l.xlow, next) or next, l.number)
+    end
+    if l.dirty.reqs then
+        redis.call(l.reqs > 0 and 'SADD' or 'SREM', base.key('asking'), l.number)
+    end
+    if l.dirty.runs then
+        redis.call(l.runs > 0 and 'SADD' or 'SREM', base.key('running'), l.number)
+    end
+end
+
 function lanes.save()
     for _, l in pairs(lanes.cache) do
         local args = {}
@@ -77,6 +94,7 @@ function lanes.save()
         end
         if #args > 0 then
             redis.call('HSET', lanes.key(l), unpack(args))
+            index(l)
         end
         if l.dirty.position or l.dirty.floor or l.dirty.retired then
             mirror(l)
@@ -123,6 +141,24 @@ end
 function lanes.live()
     lanes.live_list = lanes.live_list or listed('live')
     return lanes.live_list
+end
+-- Those whose lowest needed position is at most `pos`, by that position.
+function lanes.low(pos)
+    lanes.save()
+    local out = redis.call('ZRANGEBYSCORE', base.key('low'), '-inf', pos)
+    for i = 1, #out do
+        out[i] = lanes.get(tonumber(out[i]))
+    end
+    return out
+end
+-- Those with requests (asking), or with runs (running), in no order.
+function lanes.in_set(name)
+    lanes.save()
+    local out = redis.call('SMEMBERS', base.key(name))
+    for i = 1, #out do
+        out[i] = lanes.get(tonumber(out[i]))
+    end
+    return out
 end
 -- The live lane of a URL; nil.
 function lanes.of_url(url)

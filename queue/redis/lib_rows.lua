@@ -2,7 +2,8 @@
 -- Needs: base log lanes jobs.
 --
 -- p:lane:<n>:rows holds one member a row, scored by the row's last position: the row as on the
--- wire, then '<I8B' job, asked. Rows never overlap. Runs (several positions) are expired or purged.
+-- wire, then '<I8B' job, asked + 2 * run. Rows never overlap. Runs are expired, or purged then: what
+-- was given up without having been tried. One grows, so its times are not those of each position.
 -- p:lane:<n>:hist  position -> earlier failed rows, each '<I4' length and the row as on the wire
 -- p:lane:<n>:req   positions that are asked for, by the request's number
 -- p:lane:<n>:asked positions whose row's turn in a job has come
@@ -11,7 +12,8 @@ local rows = { HEAD = '<I8I8BBI4i8i8BB', HISTORY_MAX = 8, REQUEUE_PAUSE_MS = 600
     RETENTION = 17, LANE_MAX = 18, RETIRED = 19, RELEASED = 20 }
 local counted = { [0] = 'skipped', 'failed', 'expired' }
 
--- A row: from to ending cls attempts first last route family text job(0: none) asked(0, 1).
+-- A row: from to ending cls attempts first last route family text job(0: none) asked(0, 1) run(0, 1:
+-- a run, or a part of one).
 function rows.wire(r)
     return struct.pack(rows.HEAD, r.from, r.to, r.ending, r.cls, r.attempts, r.first, r.last, r.route,
         r.family) .. wire.pack_str(r.text)
@@ -19,7 +21,7 @@ end
 
 -- From a reader, as on the wire.
 function rows.read(u)
-    local r = { job = 0, asked = 0 }
+    local r = { job = 0, asked = 0, run = 0 }
     r.from, r.to, r.ending, r.cls = wire.u64(u), wire.u64(u), wire.u8(u), wire.u8(u)
     r.attempts, r.first, r.last = wire.u32(u), wire.i64(u), wire.i64(u)
     r.route, r.family, r.text = wire.u8(u), wire.u8(u), wire.str(u)
@@ -35,7 +37,9 @@ local function row_of(raw)
     r.from, r.to, r.ending, r.cls, r.attempts, r.first, r.last, r.route, r.family, at =
         struct.unpack(rows.HEAD, raw)
     r.text = string.sub(raw, at + 4, -10)
-    r.job, r.asked = struct.unpack('<I8B', raw, #raw - 8)
+    local flags
+    r.job, flags = struct.unpack('<I8B', raw, #raw - 8)
+    r.asked, r.run = flags % 2, math.floor(flags / 2)
     return r
 end
 
@@ -109,7 +113,7 @@ local function account(l, r, by)
 end
 
 local function insert(l, r)
-    r.raw = rows.wire(r) .. struct.pack('<I8B', r.job, r.asked)
+    r.raw = rows.wire(r) .. struct.pack('<I8B', r.job, r.asked + 2 * r.run)
     redis.call('ZADD', lanes.key(l, 'rows'), r.to, r.raw)
     account(l, r, 1)
     if r.from == r.to then
@@ -390,7 +394,8 @@ end
 -- Somebody sent `pos` again, or it failed, less than retention ago on this lane.
 function rows.asked_lately(l, pos)
     local r = rows.find(l, pos)
-    return r ~= nil and math.max(r.last, rows.requeued_ms(pos)) + base.retention_ms > base.now_ms()
+    local last = r and r.run == 0 and r.last or 0 -- of a run it is the last one's; asking came later anyway
+    return r ~= nil and math.max(last, rows.requeued_ms(pos)) + base.retention_ms > base.now_ms()
 end
 
 -- Requests go whose row is gone: what they were about has arrived meanwhile.
@@ -435,13 +440,14 @@ end
 
 local function expired(from, to, attempts, cls)
     return { from = from, to = to, ending = rows.EXPIRED, cls = cls, attempts = attempts, route = 0,
-        family = 0, first = base.now_ms(), last = base.now_ms(), text = '', job = 0, asked = 0 }
+        family = 0, first = base.now_ms(), last = base.now_ms(), text = '', job = 0, asked = 0, run = 0 }
 end
 
 -- A run goes on where the last one of its class ended: an outage is one row.
 local function add_run(l, r)
     local last = rows.find(l, r.from - 1)
-    if last and last.ending == r.ending and last.cls == r.cls and last.attempts == 0 and last.job == 0 then
+    r.run = 1
+    if last and last.run == 1 and last.ending == r.ending and last.cls == r.cls and last.job == 0 then
         r.from, r.first = last.from, last.first
         erase(l, last)
     end
@@ -488,5 +494,6 @@ function rows.retire(l)
     lanes.set(l, 'retired', 1)
     lanes.set(l, 'retired_ms', base.now_ms())
     redis.call('ZREM', base.key('live'), l.number)
+    redis.call('ZADD', base.key('retired'), base.now_ms(), l.number)
     lanes.live_list, lanes.wanted_set = nil, nil
 end

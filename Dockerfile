@@ -2,12 +2,15 @@
 # No syntax beyond the legacy builder's. BASE_IMAGE is any Debian 12.
 ARG BASE_IMAGE=debian:bookworm-slim
 
-# What is needed to build, from the same list as `make deps`.
+# What is needed to build: the list of `make deps`, by itself, so that another change of the Makefile installs nothing anew.
+FROM ${BASE_IMAGE} AS list
+COPY Makefile /
+RUN sed -n '/^RUN_DEPS :=/,/[^\\]$/ { s/^RUN_DEPS :=//; s/\\$//; p }' /Makefile > /deps && grep -q build-essential /deps
+
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
-COPY tests/install-deps tests/install-deps
-COPY Makefile VERSION ./
-RUN apt-get update && apt-get install -y --no-install-recommends make && make deps && rm -rf /var/lib/apt/lists/*
+COPY --from=list /deps /deps
+RUN apt-get update && apt-get install -y --no-install-recommends make $(cat /deps) && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN make -j"$(nproc)" build && make install PREFIX=/usr DESTDIR=/out
 # The packages whose libraries the program needs, in words for apt.

@@ -26,15 +26,15 @@ class Clean(unittest.TestCase):
             docker("rm", "-f", *ours)
 
     def test_make_run_passes_in_a_clean_container_and_again_without_a_network(self):
-        c = docker("run", "-d", "--init", "--label", LABEL, base_image(), "sleep", "900").stdout.strip()
+        c = docker("run", "-d", "--init", "--label", LABEL, base_image(), "sleep", "1700").stdout.strip()
         files = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True).stdout
         tree = subprocess.run(["tar", "-C", ROOT, "--null", "-T", "-", "-c"], input=files, capture_output=True, check=True).stdout
         subprocess.run(["docker", "exec", "-i", c, "sh", "-c", "mkdir /src && tar -x -C /src"], input=tree, check=True, timeout=60)
-        docker("exec", c, "sh", "-c", "apt-get update -qq && apt-get install -y -qq --no-install-recommends make", seconds=180)
+        docker("exec", c, "sh", "-c", "apt-get update -qq && apt-get install -y -qq --no-install-recommends make", seconds=400)
 
         def make_run():
             began = time.monotonic()
-            r = docker("exec", "-w", "/src", c, "make", "run", "ONCE=1", seconds=420, check=False)
+            r = docker("exec", "-w", "/src", c, "make", "run", "ONCE=1", seconds=900, check=False)
             self.assertEqual(r.returncode, 0, r.stdout[-3000:] + r.stderr[-3000:])
             self.assertIn("All 1000 events settled at all 10 relays", r.stdout)
             return time.monotonic() - began

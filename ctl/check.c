@@ -138,6 +138,7 @@ static int check_run(const struct invocation *inv)
     if (!redis_address_is(inv->config.queue.url)) /* else the queue's disk is not ours to look at */
         check_disk(&k, &inv->config);
     check_clock(&k);
+    k.ask.strict = true;
     int status = ask_queue(&k.ask, inv, ask_check);
     return status != 0 ? status : k.status;
 }

@@ -48,6 +48,7 @@ int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct as
         die("cannot make an event loop");
     struct queue_options o = queue_options_of(&inv->config);
     o.quiet = true;
+    o.strict = a->strict;
     o.timeout_ms = a->timeout_ms != 0 ? a->timeout_ms : 5000;
     enum err e = queue_open(&a->loop, &o, &a->queue, &p);
     if (e != ERR_NONE) {

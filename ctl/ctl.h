@@ -21,6 +21,7 @@ struct ask {
     const struct invocation *inv;
     int status;
     uint32_t timeout_ms; /* how long an answer may take; 0: 5 s */
+    bool strict;         /* see queue_options */
     bool changes;        /* what is asked for may have happened though no answer came */
 };
 int ask_queue(struct ask *a, const struct invocation *inv, void (*ask)(struct ask *a));

@@ -273,6 +273,7 @@ struct queue_options {
     uint64_t max_bytes, failed_max, lane_max;
     bool unsafe; /* use a Redis that may lose what it acknowledged, all the same */
     bool lives;  /* a service: it keeps house when its turn comes */
+    bool strict; /* as services do, look whether there is memory for max_bytes */
 };
 /* What the configuration says: url, keys, and the lines for Redis. */
 struct config;

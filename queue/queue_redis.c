@@ -326,7 +326,7 @@ static enum err take_options(struct redis_queue *q, const struct queue_options *
                    o->password_file != NULL ? o->password_file : "");
     (void)snprintf(q->limits, sizeof q->limits, "%" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
                    o->retention_ms, o->max_bytes, o->failed_max, lane_max);
-    q->max_bytes = o->lives ? o->max_bytes : 0;
+    q->max_bytes = o->lives || o->strict ? o->max_bytes : 0;
     q->unsafe = o->unsafe;
     return redis_address_parse(o->url, &q->at, p);
 }

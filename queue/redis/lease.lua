@@ -3,6 +3,7 @@
 -- Renews what a publisher has and says what it is to hold: leases_answer, with the grants.
 
 local REQUESTS_MAX = 256 -- handed to an owner at a time; the next are news once these are taken
+local NO_REQUESTS = '\0\0\0\0'
 
 local function read_held(u)
     local h = { number = wire.u32(u), epoch = wire.u64(u) }
@@ -58,8 +59,10 @@ local function look_at_held(call)
             if h.give_back == 1 then
                 leases.set_free(lane)
             else
-                lane.live, lane.told = h.live, 1
-                leases.touch(lane)
+                if lane.told == 0 or lane.live ~= h.live then
+                    lane.live, lane.told = h.live, 1
+                    leases.touch(lane)
+                end
                 kept[#kept + 1] = lane
             end
         end
@@ -114,15 +117,27 @@ local function grants(id)
     return out
 end
 
-local function keep(lane, id)
-    local l, held = lanes.get(lane.number), nil
-    held = lanes.held(l)
+local function pack_kept(lane, id, floor, version, new, held, asked)
     if not held then
-        leases.not_held(l.number)
+        leases.not_held(lane.number)
     end
-    local waits = l.new_version ~= l.def_version
-    return struct.pack('<I4I8I4B', l.number, l.floor, l.new_version, waits and 1 or 0) .. (waits and l.new or '') ..
-        struct.pack('<BB', held and 1 or 0, lane.wanted ~= id and 1 or 0) .. requests(l)
+    return struct.pack('<I4I8I4B', lane.number, floor, version, new and 1 or 0) .. (new or '') ..
+        struct.pack('<BB', held and 1 or 0, lane.wanted ~= id and 1 or 0) .. asked
+end
+
+-- Most have no news: they are not loaded, as a holder may have thousands.
+local function keep(lane, id)
+    local f = redis.call('HMGET', base.p .. ':lane:' .. lane.number, 'floor', 'def_version', 'new_version',
+        'reqs', 'hold')
+    for i = 1, 5 do
+        f[i] = tonumber(f[i]) or 0
+    end
+    local held = f[5] == 1 or (f[5] == 0 and lane.hold == 1)
+    if f[2] == f[3] and f[4] == 0 then
+        return pack_kept(lane, id, f[1], f[3], nil, held, NO_REQUESTS)
+    end
+    local l = lanes.get(lane.number)
+    return pack_kept(lane, id, f[1], f[3], f[2] ~= f[3] and l.new, held, requests(l))
 end
 
 local function list(parts)

@@ -10,9 +10,9 @@
 -- Terms are by meta's `steady`, a clock that only housekeeping moves: no jump of the wall clock ends
 -- one. Another server process knows whom lanes were granted to, and gives each of these one term.
 local leases = { TERM_MS = 10000, PUBLISHERS_MAX = 1024, GRANTS_MAX = 1024,
-    LANE = '<Bc16c16I8I8B', LANE_SIZE = 50, PUB = '<I8I4BB', PUB_SIZE = 14,
+    LANE = '<BBc16c16I8I8B', LANE_SIZE = 51, PUB = '<I8I4BB', PUB_SIZE = 14,
     NOBODY = string.rep('\0', 16), LIVE = '<Bi8I4Bi8i8I4', LIVE_SIZE = 34,
-    UNLEASED = 0, IDLE = 1, HELD = 5 }
+    UNLEASED = 0, IDLE = 1, HELD = 5, BATCH = 1000 }
 
 function leases.steady()
     return base.get('steady')
@@ -37,7 +37,7 @@ local function read_lanes()
     leases.of, leases.dirty = {}, {}
     for i = 1, #flat, 2 do
         local lane = { number = tonumber(flat[i]) }
-        lane.route, lane.holder, lane.wanted, lane.epoch, lane.free_ms, lane.told =
+        lane.route, lane.hold, lane.holder, lane.wanted, lane.epoch, lane.free_ms, lane.told =
             struct.unpack(leases.LANE, flat[i + 1])
         lane.live = string.sub(flat[i + 1], leases.LANE_SIZE + 1)
         leases.of[lane.number] = lane
@@ -70,7 +70,8 @@ local function take_registry()
     for _, l in ipairs(lanes.live()) do
         local lane = known[l.number] or { number = l.number, holder = leases.NOBODY,
             wanted = leases.NOBODY, epoch = l.epoch, free_ms = leases.steady(), told = 0, live = '' }
-        lane.route = lanes.definition(l.new).route
+        local d = lanes.definition(l.new)
+        lane.route, lane.hold = d.route, d.hold and 1 or 0
         leases.of[l.number] = lane
         known[l.number] = nil
         leases.touch(lane)
@@ -141,9 +142,14 @@ base.savers[#base.savers + 1] = function()
     if not leases.of then
         return
     end
+    local args = {}
     for number, lane in pairs(leases.dirty) do
-        redis.call('HSET', base.key('leases'), number, struct.pack(leases.LANE, lane.route, lane.holder,
-            lane.wanted, lane.epoch, lane.free_ms, lane.told) .. lane.live)
+        args[#args + 1] = number
+        args[#args + 1] = struct.pack(leases.LANE, lane.route, lane.hold, lane.holder, lane.wanted,
+            lane.epoch, lane.free_ms, lane.told) .. lane.live
+    end
+    for i = 1, #args, leases.BATCH do
+        redis.call('HSET', base.key('leases'), unpack(args, i, math.min(i + leases.BATCH, #args + 1) - 1))
     end
     leases.dirty = {}
     save_publishers()

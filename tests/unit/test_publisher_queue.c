@@ -68,6 +68,25 @@ static void facts_are_read_again_when_the_queue_was_away(void **state)
     publish_rig_check_all(r, 0);
 }
 
+/* As Redis may do. */
+static void lanes_are_taken_anew_when_the_queue_was_restarted(void **state)
+{
+    struct publish_rig *r = *state;
+    publish_rig_start(r, 0);
+    publish_rig_append_notes(r, 5);
+    publish_rig_settle(r);
+    unsigned before[RIG_RELAYS];
+    for (unsigned i = 0; i < RIG_RELAYS; i++)
+        before[i] = r->relays[i].connections;
+    r->taps[0].follower.on_restart(r->taps[0].follower.arg);
+    publish_rig_append_notes(r, 5);
+    publish_rig_settle(r);
+    for (unsigned i = 0; i < RIG_RELAYS; i++) {
+        assert_int_equal(r->relays[i].connections, before[i] + 1);
+        publish_rig_check_all(r, i);
+    }
+}
+
 static void a_commit_whose_answer_is_lost_is_repeated_harmlessly(void **state)
 {
     struct publish_rig *r = *state;
@@ -227,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_queue_that_does_not_answer_is_asked_again),
         T(facts_are_read_again_when_the_queue_was_away),
+        T(lanes_are_taken_anew_when_the_queue_was_restarted),
         T(a_commit_whose_answer_is_lost_is_repeated_harmlessly),
         T(commits_gather_lanes_and_events),
         T(draining_gives_everything_back),

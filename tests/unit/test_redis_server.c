@@ -370,7 +370,6 @@ static void a_password_is_read_from_its_file(void **state)
     check_log(w, 1);
 }
 
-/* Names are resolved on the pool; a name that is none is waited for as a Redis that is away. */
 static void it_is_reached_by_tcp_by_address_and_by_name(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "localhost"};
@@ -389,10 +388,6 @@ static void it_is_reached_by_tcp_by_address_and_by_name(void **state)
         redis_server_tell(&w->redis, "CLIENT KILL TYPE normal SKIPME yes");
         append_in_the_end(w, (unsigned)i + 2);
     }
-    ask_close(&w->loop, w->q);
-    w->q = open_queue(
-        w, &(struct queue_options){.timeout_ms = 500, .url = "redis://no-such-host.invalid"});
-    assert_int_equal(append(w, 9), ERR_CLOSED);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)

@@ -114,7 +114,7 @@ static void on_message(void *arg, const void *data, size_t len)
     struct wire_arena a = {0};
     struct wire_published p;
     if (q->phase == REDIS_READY && wire_get_published(data, len, &a, &p) == ERR_NONE) {
-        for (size_t i = 0; i < p.tails_len && q->following; i++) {
+        for (size_t i = 0; i < p.tails_len && q->following && q->follower.on_tail != NULL; i++) {
             if (q->tail_lost > 0) {
                 q->tail_lost--;
                 continue;

@@ -50,7 +50,7 @@ static void on_published(void *arg, const void *data, size_t len)
     struct wire_published p;
     if (wire_get_published(data, len, &a, &p) == ERR_NONE) {
         zmq_client_wake(q->client);
-        for (size_t i = 0; i < p.tails_len && q->following; i++)
+        for (size_t i = 0; i < p.tails_len && q->following && q->follower.on_tail != NULL; i++)
             q->follower.on_tail(q->follower.arg, &p.tails[i]);
         if (p.topic == WIRE_TOPIC_BEAT && q->following)
             q->follower.on_head(q->follower.arg, p.head, p.news);

@@ -76,26 +76,18 @@ end
 
 -- ---- what was there already
 
--- Live lanes that gave up many positions at a time: those have no reference of their own.
-local with_runs
+-- Lanes that may have a row there: those with a row of its own refer to it; those that gave up many
+-- positions at a time may have it in a run.
 local function lanes_at(pos)
     local out, seen = {}, {}
-    local known = redis.call('HGET', base.key('refs'), pos) or ''
-    for at = 1, #known, 4 do
-        local l = lanes.get(struct.unpack('<I4', known, at))
+    local refs = redis.call('HGET', base.key('refs'), pos) or ''
+    for at = 1, #refs, 4 do
+        local l = lanes.get(struct.unpack('<I4', refs, at))
         if l then
             out[#out + 1], seen[l.number] = l, true
         end
     end
-    if not with_runs then
-        with_runs = {}
-        for _, l in ipairs(lanes.live()) do
-            if l.runs > 0 then
-                with_runs[#with_runs + 1] = l
-            end
-        end
-    end
-    for _, l in ipairs(with_runs) do
+    for _, l in ipairs(lanes.in_set('running')) do
         if not seen[l.number] then
             out[#out + 1] = l
         end
@@ -125,7 +117,7 @@ end
 
 -- ---- the tail
 
-local tail = {}
+local tail, told_len = { '' }, 0 -- tail[1]: its head, at the end
 local function tell(e, pos, bytes, told)
     local superseded = told.superseded ~= 0 and struct.pack('<I4I8', 1, told.superseded) or '\0\0\0\0'
     local deleted = {}
@@ -133,8 +125,10 @@ local function tell(e, pos, bytes, told)
         deleted[i] = struct.pack('<I8', told.deleted[i])
     end
     tail[#tail + 1] = struct.pack('<I8Bi8I8I8I4', pos, 0, e.accepted_ms, told.newer, told.deleted_by, #bytes)
-        .. bytes .. superseded .. struct.pack('<I4', #deleted) .. table.concat(deleted)
+    tail[#tail + 1] = bytes
+    tail[#tail + 1] = superseded .. struct.pack('<I4', #deleted) .. table.concat(deleted)
         .. (told.more and '\1' or '\0')
+    told_len = told_len + 1
 end
 
 -- ---- the call
@@ -174,8 +168,8 @@ for i, given in ipairs(list) do
     out[i + 1] = append(given.e, given.bytes)
 end
 base.finish()
-if #tail > 0 then
-    redis.call('PUBLISH', base.key('tail'),
-        struct.pack('<c1I2I8I8I4', 'T', 2, 0, base.get('head'), #tail) .. table.concat(tail))
+if told_len > 0 then
+    tail[1] = struct.pack('<c1I2I8I8I4', 'T', 2, 0, base.get('head'), told_len)
+    redis.call('PUBLISH', base.key('tail'), table.concat(tail))
 end
 return base.reply(table.concat(out))

@@ -207,12 +207,12 @@ local function take_exceptions(l, c)
     if #before > 0 or #list > 0 then
         lanes.put_exceptions(l, list)
     end
-    for _, q in ipairs(c.taken > 0 and rows.requests(l, -1) or {}) do
-        if q.number > c.taken then
-            break
-        end
-        rows.unask(l, q.pos)
-        candidates[#candidates + 1] = q.pos
+    local taken = c.taken > 0 and l.reqs > 0
+        and redis.call('ZRANGEBYSCORE', lanes.key(l, 'req'), '-inf', c.taken) or {}
+    for _, at in ipairs(taken) do
+        local pos = tonumber(at)
+        rows.unask(l, pos)
+        candidates[#candidates + 1] = pos
     end
     return candidates
 end

@@ -18,7 +18,7 @@ end
 local TERM_MS, WORK_MAX, FORGET_MAX, SCAN_MAX = 10000, 500, 200, 4000
 local JUMP_MS, CALM_MS, APART_MS = 15000, 3600000, 1000
 local STEP_MAX, COST, DT_MAX_MS, COLLECT_MS, REQUESTS_MAX = 512, 1000000, 1000000, 60000, 256
-local CLOCK_WRITE_MS = 1000
+local CLOCK_WRITE_MS, STALL_MS = 1000, 2000
 local what, boot_ms, now_ms = ARGV[7], tonumber(ARGV[5]), base.now_ms()
 local steady_stored = base.get('steady')
 local same_house = base.text('house_id') == ARGV[6] and base.text('house_boot') == ARGV[8]
@@ -257,6 +257,9 @@ if held then
     move_clock()
 end
 if held and what ~= '-' then
+    if base.get('steady') - steady_stored > STALL_MS then
+        leases.calm()
+    end
     leases.expire()
     more = what == '1' and clean(may_expire())
     for _, j in ipairs(jobs.all()) do

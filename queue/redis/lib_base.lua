@@ -14,11 +14,17 @@
 --   p:done          zset    trimmed positions (8 bytes, big endian) by the time they were finished
 --   p:lanes p:live  zset    numbers of all lanes; of those that are not retired
 --   p:low p:retired zset    live lanes by the lowest position they need; retired ones by when they were
+--   p:latest        hash    address -> its newest version (lib_facts)
+--   p:deletions     zset    what authors deleted (lib_facts)
+--   p:takes         hash    what live lanes take, for a quick answer (append.lua)
+--   p:leases p:pubs hash    who holds which lane; who is alive (lib_leases)
 --   p:asking p:running set  lanes with requests; with runs of rows
 --   p:leaving       set     lanes that are forgotten, and whose keys go step by step
 --   p:lane:<n>      hash    the lane (lib_lanes); with :v hash, :x string, :req zset, :rows zset,
 --                           :hist hash, :asked zset
 --   p:jobs          zset    numbers of replay jobs; p:job:<j> hash, p:job:<j>:lanes hash, p:job:<j>:<n> zset
+--   p:tail          channel what was appended, as the broker publishes it
+-- The groups of p:log stand where the lanes do, for others to see; the queue itself reads none.
 -- No script ever walks the keys of the server.
 local base = {
     p = KEYS[1], call = redis.call, FORMAT = '1',
@@ -158,8 +164,13 @@ function base.request()
 end
 -- A frame of the reply, of whatever parts follow the error.
 function base.reply(parts)
+    return base.reply_head() .. parts
+end
+-- What comes before the parts: Lua looks at every byte of every string that it makes, so long
+-- answers are better put together once.
+function base.reply_head()
     return struct.pack('<I2B', 2, bit.bor(string.byte(base.frame, 3), 128)) ..
-        string.sub(base.frame, 4, 11) .. '\0' .. parts
+        string.sub(base.frame, 4, 11) .. '\0'
 end
 function base.refuse(err, why)
     why = why or ''

@@ -5,17 +5,22 @@
 --                 not retired
 -- p:pubs    hash  publisher's id -> PUB, then its name
 -- meta: leases_planned (1: `wanted` holds), leases_next (when the first term ends), leases_era and
--- leases_registry (the era and the registry's version that all this is about).
+-- leases_registry (the era and the registry's version that all this is about), leases_calm (until then
+-- nobody expires).
 --
--- Terms are by meta's `steady`, a clock that only housekeeping moves: no jump of the wall clock ends
--- one. Another server process knows whom lanes were granted to, and gives each of these one term.
-local leases = { TERM_MS = 10000, PUBLISHERS_MAX = 1024, GRANTS_MAX = 1024,
+-- Terms end by meta's `steady`, a clock that only housekeeping moves: no jump of the wall clock ends
+-- one. They begin at what that clock is now at most, so that one is never short because housekeeping
+-- is late. Another server process knows whom lanes were granted to, and gives each of these one term.
+local leases = { TERM_MS = 10000, LATE_MAX_MS = 15000, CALM_MS = 1000,
+    PUBLISHERS_MAX = 1024, GRANTS_MAX = 1024,
     LANE = '<BBc16c16I8I8B', LANE_SIZE = 51, PUB = '<I8I4BB', PUB_SIZE = 14,
     NOBODY = string.rep('\0', 16), LIVE = '<Bi8I4Bi8i8I4', LIVE_SIZE = 34,
     UNLEASED = 0, IDLE = 1, HELD = 5, BATCH = 1000 }
 
-function leases.steady()
-    return base.get('steady')
+-- The steady clock, with what may have passed since housekeeping last moved it.
+function leases.now()
+    local passed = base.text('house_boot') == '' and 0 or base.now_ms() - base.get('house_time')
+    return base.get('steady') + math.max(0, math.min(passed, leases.LATE_MAX_MS))
 end
 
 -- It changed.
@@ -69,7 +74,7 @@ local function take_registry()
     leases.of = {}
     for _, l in ipairs(lanes.live()) do
         local lane = known[l.number] or { number = l.number, holder = leases.NOBODY,
-            wanted = leases.NOBODY, epoch = l.epoch, free_ms = leases.steady(), told = 0, live = '' }
+            wanted = leases.NOBODY, epoch = l.epoch, free_ms = leases.now(), told = 0, live = '' }
         local d = lanes.definition(l.new)
         lane.route, lane.hold = d.route, d.hold and 1 or 0
         leases.of[l.number] = lane
@@ -90,11 +95,11 @@ local function begin_again()
     redis.call('DEL', base.key('pubs'))
     leases.pubs, leases.pubs_len, leases.pubs_dirty = {}, 0, {}
     for _, lane in ipairs(leases.list) do
-        lane.told, lane.live, lane.free_ms, lane.wanted = 0, '', leases.steady(), leases.NOBODY
+        lane.told, lane.live, lane.free_ms, lane.wanted = 0, '', leases.now(), leases.NOBODY
         leases.touch(lane)
         if lane.holder ~= leases.NOBODY then
             local p = leases.pubs[lane.holder] or add_publisher(lane.holder,
-                { ends = leases.steady() + leases.TERM_MS, routes = 0, leaving = 0, called = 0, name = '' })
+                { ends = leases.now() + leases.TERM_MS, routes = 0, leaving = 0, called = 0, name = '' })
             p.routes = bit.bor(p.routes, bit.lshift(1, lane.route))
         end
     end
@@ -171,14 +176,14 @@ function leases.renew(call)
         base.put('leases_planned', 0)
     end
     p.name, p.routes, p.leaving, p.called = call.name, call.routes, call.leaving, 1
-    p.ends = leases.steady() + leases.TERM_MS
+    p.ends = leases.now() + leases.TERM_MS
     leases.pubs_dirty[p.id] = true
     return true
 end
 
 -- Nobody holds it.
 function leases.set_free(lane)
-    lane.holder, lane.told, lane.live, lane.free_ms = leases.NOBODY, 0, '', leases.steady()
+    lane.holder, lane.told, lane.live, lane.free_ms = leases.NOBODY, 0, '', leases.now()
     leases.touch(lane)
     base.add('news', 1)
 end
@@ -200,18 +205,28 @@ local function forget(id)
     base.add('news', 1)
 end
 
+-- The clock moved far at once: this server, or who keeps house, was stalled, and what publishers asked
+-- meanwhile is heard first.
+function leases.calm()
+    base.put('leases_calm', base.get('steady') + leases.CALM_MS)
+end
+
 -- Forgets every publisher whose term ended. Costs nothing when there is none.
 function leases.expire()
+    local steady = base.get('steady')
+    if steady < base.get('leases_calm') then
+        return
+    end
     local current = base.get('leases_era') == base.get('era') and
         base.get('leases_registry') == base.get('registry_version')
     local first = base.get('leases_next')
-    if not leases.of and current and (first == 0 or first > leases.steady()) then
+    if not leases.of and current and (first == 0 or first > steady) then
         return
     end
     leases.load()
     local gone = {}
     for id, p in pairs(leases.pubs) do
-        if p.ends <= leases.steady() then
+        if p.ends <= steady then
             gone[#gone + 1] = id
         end
     end
@@ -225,7 +240,7 @@ function leases.status(number)
     leases.load()
     local lane = leases.of[number]
     if not lane or lane.holder == leases.NOBODY then
-        local since = lane and base.now_ms() - (leases.steady() - lane.free_ms) or 0
+        local since = lane and base.now_ms() - (leases.now() - lane.free_ms) or 0
         return struct.pack(leases.LIVE, leases.UNLEASED, since, 0, 0, 0, 0, 0) .. wire.pack_str(''), ''
     end
     local live = lane.told == 1 and lane.live or

@@ -4,11 +4,12 @@
 -- Each position counts OVERHEAD bytes besides its event's.
 local BYTES_MAX, OVERHEAD, CHUNK = 1024 * 1024, 64, 128
 
-local out, bytes, full = {}, 0, false
+local out, count, bytes, full = { '' }, 0, 0, false -- out[1]: the head, at the end
 
 local function fits(len)
-    full = #out > 0 and bytes + OVERHEAD + len > BYTES_MAX
+    full = count > 0 and bytes + OVERHEAD + len > BYTES_MAX
     bytes = bytes + OVERHEAD + len
+    count = count + (full and 0 or 1)
     return not full
 end
 
@@ -24,7 +25,8 @@ local function tell(pos, entry, body)
     end
     local e = log.unpack(entry)
     out[#out + 1] = struct.pack('<I8Bi8I8I8I4', pos, 0, e.accepted_ms, facts.newer(e, pos),
-        facts.deleted_by(e), #body) .. body
+        facts.deleted_by(e), #body)
+    out[#out + 1] = body
 end
 
 -- Of what is trimmed a little is kept.
@@ -79,4 +81,5 @@ if not full then
     read_log(math.max(from, first), to)
 end
 base.finish()
-return base.reply(struct.pack('<I8I4', base.get('head'), #out) .. table.concat(out))
+out[1] = base.reply_head() .. struct.pack('<I8I4', base.get('head'), count)
+return table.concat(out)

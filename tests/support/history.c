@@ -333,7 +333,7 @@ struct history *history_open(uint64_t seed)
     if (seed % 2 == 0)
         o.lane_max = 5000 + history_roll(h, 25000);
     for (size_t i = 0; i < backends_len; i++) {
-        if (backend_wanted(&backends[i]))
+        if (i == 0 || backend_wanted(&backends[i])) /* the model always: it is the truth */
             h->rigs[h->rigs_len++] = rig_open(&backends[i], &o);
     }
     for (int i = 0; i < HISTORY_ACTORS; i++)

@@ -20,7 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATIENCE 400 /* tries, 50 ms apart */
+#define PATIENCE     400  /* tries, 50 ms apart */
+#define PATIENT_MS   8000 /* how long an answer may take, */
+#define IMPATIENT_MS 1500 /* or where none is to come */
 
 struct world {
     uv_loop_t loop;
@@ -59,7 +61,7 @@ static int begin(void **state)
     log_init(LOG_ERROR, LOG_TEXT, "test");
     uv_loop_init(&w->loop);
     redis_server_start(&w->redis, false, NULL);
-    w->q = open_queue(w, &(struct queue_options){.timeout_ms = 3000});
+    w->q = open_queue(w, &(struct queue_options){.timeout_ms = PATIENT_MS});
     define_relays(w);
     *state = w;
     return 0;
@@ -84,6 +86,13 @@ static enum err append(struct world *w, unsigned n)
     event_unref(ev);
     answer_free(&a);
     return e;
+}
+
+/* From now on an answer that does not come is waited for less long. */
+static void lose_patience(struct world *w)
+{
+    ask_close(&w->loop, w->q);
+    w->q = open_queue(w, &(struct queue_options){.timeout_ms = IMPATIENT_MS});
 }
 
 /* Tries until it is taken: a call that met the trouble ends as unknown, or unsent. */
@@ -131,6 +140,7 @@ static void kill_9_loses_nothing_that_was_acknowledged(void **state)
 {
     struct world *w = *state;
     unsigned n = 0;
+    lose_patience(w);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 20; i++)
             append_in_the_end(w, ++n);
@@ -155,6 +165,7 @@ static void a_cut_connection_is_made_again(void **state)
 static void one_that_stands_still_leaves_calls_unknown_and_goes_on(void **state)
 {
     struct world *w = *state;
+    lose_patience(w);
     append_in_the_end(w, 1);
     assert_int_equal(kill(w->redis.pid, SIGSTOP), 0);
     assert_int_equal(append(w, 2), ERR_UNKNOWN);
@@ -213,7 +224,7 @@ static void after_flushall_nothing_is_claimed(void **state)
     redis_server_tell(&w->redis, "FLUSHALL");
     check_claims_nothing(w);
     ask_close(&w->loop, w->q); /* a process that starts anew means it */
-    w->q = open_queue(w, &(struct queue_options){.timeout_ms = 3000});
+    w->q = open_queue(w, &(struct queue_options){.timeout_ms = PATIENT_MS});
     define_relays(w);
     append_in_the_end(w, 1);
     check_log(w, 1);
@@ -294,13 +305,13 @@ static void a_queue_lives_beside_other_data_and_other_queues(void **state)
     append_in_the_end(w, 1);
     (void)snprintf(url, sizeof url, "%s/3", w->redis.url);
     struct queue *first = w->q;
-    w->q = open_queue(w, &(struct queue_options){.timeout_ms = 3000, .prefix = "second"});
+    w->q = open_queue(w, &(struct queue_options){.timeout_ms = PATIENT_MS, .prefix = "second"});
     define_relays(w);
     for (unsigned n = 1; n <= 2; n++)
         append_in_the_end(w, n);
     check_log(w, 2);
     ask_close(&w->loop, w->q);
-    w->q = open_queue(w, &(struct queue_options){.timeout_ms = 3000, .url = url});
+    w->q = open_queue(w, &(struct queue_options){.timeout_ms = PATIENT_MS, .url = url});
     define_relays(w);
     for (unsigned n = 1; n <= 3; n++)
         append_in_the_end(w, n);
@@ -382,7 +393,7 @@ static void it_is_reached_by_tcp_by_address_and_by_name(void **state)
     for (size_t i = 0; i < COUNT_OF(hosts); i++) {
         ask_close(&w->loop, w->q);
         (void)snprintf(url, sizeof url, "redis://%s:%u/0", hosts[i], port);
-        w->q = open_queue(w, &(struct queue_options){.timeout_ms = 3000, .url = url});
+        w->q = open_queue(w, &(struct queue_options){.timeout_ms = PATIENT_MS, .url = url});
         check_log(w, (unsigned)i + 1);
         append_in_the_end(w, (unsigned)i + 2);
         redis_server_tell(&w->redis, "CLIENT KILL TYPE normal SKIPME yes");

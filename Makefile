@@ -1,5 +1,5 @@
 # volley: `make run` installs, builds and runs everything; `make test` installs what tests need and runs them all.
-# The others: build deps bench lint format fuzz test-long install clean.
+# The others: build deps bench lint format fuzz test-long test-compose install clean.
 
 .DEFAULT_GOAL := build
 SHELL := /bin/bash
@@ -106,7 +106,7 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 RUN_DEPS := build-essential tor pkg-config libzmq3-dev libhiredis-dev libsecp256k1-dev libcjson-dev libcurl4-openssl-dev libuv1-dev \
             liblmdb-dev libwslay-dev libmicrohttpd-dev libyaml-dev libssl-dev uthash-dev ca-certificates
 TEST_DEPS := libcmocka-dev redis-server python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq \
-             chromium chromium-driver prometheus
+             chromium chromium-driver prometheus debootstrap
 LONG_DEPS := clang libclang-rt-14-dev valgrind
 
 .PHONY: deps deps-test deps-long
@@ -130,6 +130,12 @@ test: deps-test
 	@$(MAKE) --no-print-directory -j$$(nproc) build build/release/shim.so build/release/clock.so lint
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=asan test-binaries
 	@tests/run $(PART)
+
+# compose.yaml with practice relays in containers; part of `make test`, and skipped by name where no engine runs.
+.PHONY: test-compose
+test-compose: deps-test
+	@$(MAKE) --no-print-directory -j$$(nproc) build
+	@tests/run tests/compose
 
 test-binaries: $(OUT)/volley $(OUT)/practice $(TESTS)
 

@@ -12,7 +12,7 @@ int main(int argc, char **argv)
         &command_up,      &command_ingest, &command_queue,   &command_publisher, &command_probe,
         &command_depth,   &command_failed, &command_replay,  &command_purge,     &command_hold,
         &command_release, &command_relays, &command_receipt, &command_send,      &command_test,
-        &command_check,   &command_keys,
+        &command_check,   &command_keys,   &command_health,
     };
     return command_main(commands, COUNT_OF(commands), argc, argv, environ);
 }

@@ -169,19 +169,17 @@ static bool say_control(struct check *k, const struct tor_ports *tor, const stru
     return s.state != CONTROL_AWAY;
 }
 
-/* Whether all of them answer. */
-static bool say_ports(struct check *k, const struct socks_ports *s)
+/* The first that does not answer. */
+static enum err greet_all(const struct socks_ports *s, struct problem *p)
 {
     const char *const ports[] = {s->any, s->ipv6, s->ipv4};
     for (size_t i = 0; i < COUNT_OF(ports); i++) {
-        struct problem p = {0};
-        if (ports[i][0] == '\0' || greet(ports[i], &p) == ERR_NONE)
-            continue;
-        check_say(k, CHECK_ERROR, "tor: the SOCKS port %s: %s; deliveries over Tor wait", ports[i],
-                  p.text);
-        return false;
+        struct problem why = {0};
+        if (ports[i][0] != '\0' && greet(ports[i], &why) != ERR_NONE)
+            return problem_set(p, ERR_UNREACHABLE, "tor: the SOCKS port %s: %s", ports[i],
+                               why.text);
     }
-    return true;
+    return ERR_NONE;
 }
 
 void check_tor(struct check *k, const struct config *c)
@@ -197,12 +195,37 @@ void check_tor(struct check *k, const struct config *c)
         return;
     }
     bool known = tor.control[0] == '\0' || say_control(k, &tor, c);
-    if ((tor.managed && !known) || !say_ports(k, &tor.socks))
+    if (tor.managed && !known)
         return;
+    if (greet_all(&tor.socks, &p) != ERR_NONE) {
+        check_say(k, CHECK_ERROR, "%s; deliveries over Tor wait", p.text);
+        return;
+    }
     check_say(k, CHECK_OK, "tor: through the SOCKS port %s%s", tor.socks.any,
               tor.socks.ipv6[0] != '\0'
                   ? ", with one for each family"
                   : "; one port only, so the family of a connection is not known");
     if (tor.control[0] == '\0')
         check_say(k, CHECK_OK, "tor: whether it is bootstrapped is not known without tor.control");
+}
+
+enum err check_tor_ready(const struct config *c, struct problem *p)
+{
+    struct tor_ports tor;
+    struct control_status s;
+    enum err e = tor_ports_of_config(c, &tor, p);
+    if (e != ERR_NONE)
+        return e;
+    if (!tor.has_tor)
+        return problem_set(p, ERR_INVALID, "tor: none is configured (tor.socks)");
+    e = greet_all(&tor.socks, p);
+    if (e != ERR_NONE || tor.control[0] == '\0')
+        return e;
+    ask_control(tor.control, c->tor.control_password_file, &s);
+    if (s.state == CONTROL_READY)
+        return ERR_NONE;
+    if (s.state == CONTROL_BOOTSTRAPPING)
+        return problem_set(p, ERR_UNREACHABLE, "tor: not bootstrapped yet, %d %% (%s)", s.percent,
+                           s.summary);
+    return problem_set(p, ERR_UNREACHABLE, "tor: control port: %s", s.problem);
 }

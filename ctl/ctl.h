@@ -11,7 +11,7 @@
 
 extern const struct command command_depth, command_failed, command_replay, command_purge,
     command_hold, command_release, command_relays, command_receipt, command_send, command_check,
-    command_keys;
+    command_keys, command_health;
 
 /* One question to the queue: opens it, calls `ask`, runs until it says ask_done, closes it. Returns
  * ask_done's status; 1 with a message when the queue is out of reach. */

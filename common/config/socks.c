@@ -111,12 +111,18 @@ enum err tor_ports_of_config(const struct config *c, struct tor_ports *out, stru
     return e == ERR_NONE ? control_of(c, out->control, p) : e;
 }
 
+/* What another publisher serves is that one's business. */
+static bool serves(const struct config *c, enum route route)
+{
+    return (c->publisher.serve & (1u << route)) != 0 && config_route_len(c, route) > 0;
+}
+
 enum err ipv6_of_config(const struct config *c, struct ipv6_options *out, struct problem *p)
 {
     bool none = c->publisher.relays.len == 0;
     *out = (struct ipv6_options){
-        .direct = none ? c->publisher.route == ROUTE_DIRECT : config_route_len(c, ROUTE_DIRECT) > 0,
-        .tor = none ? c->publisher.route == ROUTE_TOR : config_route_len(c, ROUTE_TOR) > 0,
+        .direct = none ? c->publisher.route == ROUTE_DIRECT : serves(c, ROUTE_DIRECT),
+        .tor = none ? c->publisher.route == ROUTE_TOR : serves(c, ROUTE_TOR),
         .test_host = c->ipv6.test_host,
     };
     return out->test_host[0] == '\0' ? ERR_NONE : ipv6_test_host_check(out->test_host, p);

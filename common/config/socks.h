@@ -21,7 +21,7 @@ struct tor_ports {
 MUST_USE enum err tor_ports_of_config(const struct config *c, struct tor_ports *out,
                                       struct problem *p);
 
-/* What of IPv6 to look at: the routes in use, or without relays the one they would have.
+/* What of IPv6 to look at: the routes in use and served, or without relays the one they would have.
  * ERR_INVALID: ipv6.test_host is none. */
 MUST_USE enum err ipv6_of_config(const struct config *c, struct ipv6_options *out,
                                  struct problem *p);

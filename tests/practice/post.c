@@ -317,6 +317,17 @@ static int read_options(struct post *p, int argc, char **argv, uint64_t *seconds
     return 0;
 }
 
+int practice_author(int argc, char **argv)
+{
+    const struct post p = {.count = 1, .seed = argc > 0 ? number(argv[0]) : 1, .mark = ""};
+    struct event *ev = make(&p, 0);
+    char key[65];
+    hex_str(key, ev->pubkey, sizeof ev->pubkey);
+    puts(key);
+    event_unref(ev);
+    return 0;
+}
+
 int practice_post(int argc, char **argv)
 {
     struct post p = {.count = 1, .window = 256, .seed = 1, .mark = "practice"};

@@ -74,6 +74,8 @@ void practice_clients_close(struct practice_relay *r);
 int practice_relays(int argc, char **argv);
 /* `practice post`: signs events and posts them, counting the answers. */
 int practice_post(int argc, char **argv);
+/* `practice author [SEED]`: the public key whose events `post --seed` makes, without --mix. */
+int practice_author(int argc, char **argv);
 /* `practice sign`: events as told on stdin. */
 int practice_sign(void);
 /* `practice statistics`: what a queue keeps of reaching relays. */

@@ -31,7 +31,7 @@ void health_url(const char *listen, const char *path, char *out, size_t size)
 
 struct asking {
     const struct invocation *inv;
-    const char *listen;
+    const char *listen, *meaning; /* what it means when all is well */
     struct dialer *dialer;
     int status;
 };
@@ -45,13 +45,13 @@ static void on_answer(void *arg, const struct fetch_result *r)
         a->status = command_fail(a->inv, 1, "%s: HTTP %d: %.*s", a->listen, r->status,
                                  (int)strcspn((const char *)r->body, "\n"), (const char *)r->body);
     else
-        printf("ok: %s answers, events can be queued\n", a->listen);
+        printf("ok: %s answers, %s\n", a->listen, a->meaning);
     dialer_free(a->dialer, NULL, NULL);
 }
 
-static int ask_http(const struct invocation *inv, const char *listen)
+static int ask_http(const struct invocation *inv, const char *listen, const char *meaning)
 {
-    struct asking a = {.inv = inv, .listen = listen};
+    struct asking a = {.inv = inv, .listen = listen, .meaning = meaning};
     struct link_request r = {
         .route = ROUTE_DIRECT,
         .mode = listen[0] == '[' ? MODE_IPV6 : MODE_IPV4,
@@ -76,7 +76,12 @@ static int ask_http(const struct invocation *inv, const char *listen)
 
 static int health_ingest(const struct invocation *inv)
 {
-    return ask_http(inv, inv->config.ingest.listen.address[0]);
+    return ask_http(inv, inv->config.ingest.listen.address[0], "events can be queued");
+}
+
+static int health_probe(const struct invocation *inv)
+{
+    return ask_http(inv, inv->config.probe.listen.address[0], "events are delivered");
 }
 
 /* ---- what only works: the queue knows ---- */
@@ -166,10 +171,8 @@ static const struct {
     const char *service;
     int (*run)(const struct invocation *inv);
 } services[] = {
-    {"queue", health_queue},
-    {"ingest", health_ingest},
-    {"publisher", health_of_publisher},
-    {"tor", health_tor},
+    {"queue", health_queue}, {"ingest", health_ingest}, {"publisher", health_of_publisher},
+    {"probe", health_probe}, {"tor", health_tor},
 };
 
 static int health_run(const struct invocation *inv)
@@ -184,11 +187,12 @@ static int health_run(const struct invocation *inv)
 const struct command command_health = {
     .name = "health",
     .arguments = "[SERVICE]",
-    .words = "queue ingest publisher tor",
+    .words = "queue ingest publisher probe tor",
     .summary = "does this machine's service do its work? One line, for health checks",
     .details = "queue (also when nothing is named): the queue answers. ingest: its own /healthz "
                "says that events can be queued. publisher: the queue answers, and no relay of a "
-               "route it serves is without a publisher. tor: the ports of tor.socks answer, and by "
+               "route it serves is without a publisher. probe: its /healthz says that events are "
+               "delivered. tor: the ports of tor.socks answer, and by "
                "tor.control it is bootstrapped.",
     .examples = "  volley health\n  volley health ingest",
     .arguments_max = 1,

@@ -67,10 +67,24 @@ class Health(Scenario):
             self.assertTrue(self.judge(v, "tor")[0])
             t.join(10)
 
+    def test_the_probe_is_judged_by_what_it_says_of_delivery(self):
+        p = self.practice("a:v4")
+        v = self.volley([p.urls["a"]])
+        v.keys["probe.listen"] = "127.0.0.1:%d" % free_port()
+        v.write_config()
+        self.assertFalse(self.judge(v, "probe")[0])
+        v.start("queue")
+        v.start("probe")
+        self.assertIn("HTTP 503", wait_for("the probe to listen", lambda: "HTTP" in self.judge(v, "probe")[1] and self.judge(v, "probe")[1], 20))
+        v.start("publisher")
+        v.start("ingest")
+        v.wait_lanes()
+        self.assertIn("events are delivered", self.until(v, True, "probe"))
+
     def test_another_service_is_wrong_usage(self):
         v = self.volley([])
         r = v.run("health", "nix")
-        self.assertEqual((r.returncode, "queue ingest publisher tor" in r.stderr), (2, True), r.stderr)
+        self.assertEqual((r.returncode, "queue ingest publisher probe tor" in r.stderr), (2, True), r.stderr)
 
 
 if __name__ == "__main__":

@@ -410,9 +410,9 @@ static void urls_that_are_none_or_too_long_are_refused(void **state)
         const char *url;
         enum err e;
     } rows[] = {
-        {"queue.sock", ERR_INVALID},         {"zmq+ipc://q.sock", ERR_INVALID},
-        {"zmq+ipc://", ERR_INVALID},         {longest, ERR_INVALID},
-        {"redis://host/0", ERR_UNSUPPORTED}, {"zmq+tcp://host:1", ERR_INVALID},
+        {"queue.sock", ERR_INVALID},        {"zmq+ipc://q.sock", ERR_INVALID},
+        {"zmq+ipc://", ERR_INVALID},        {longest, ERR_INVALID},
+        {"amqp://host/0", ERR_UNSUPPORTED}, {"zmq+tcp://host:1", ERR_INVALID},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct queue_options o = {.url = rows[i].url};

@@ -1,4 +1,5 @@
 """What Redis may do to the queue, under load: die, sleep, lose connections, fill its disk or its memory, be emptied, be another one. What was acknowledged settles; nothing is claimed that no relay took."""
+import json
 import os
 import random
 import shutil
@@ -100,6 +101,33 @@ class Redis(Scenario):
             self.v.redis("CLIENT", "KILL", "TYPE", rng.choice(["normal", "pubsub"]))
         self.check(post)
         self.alive()
+        self.v.stop()
+
+    # ---- relays that fail, with Redis as the queue
+
+    def test_relays_that_were_down_silent_limited_or_asked_for_auth_get_everything_in_the_end(self):
+        key = os.path.join(self.folder, "auth.key")
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+            f.write("%064x\n" % 7)
+        self.start("good:v4", "down:v4:0:down", "silent:v4:0:silent", "cutter:v4:0:cut_before=40", "limited:v4:0:rate=50", "auth:v4:0:auth", **{"publisher.auth_key_file": key, "publisher.ok_timeout": "3s", "publisher.connect_timeout": "3s"})
+        post = self.post(400, rate=200)
+        self.assertEqual(post.wait(60), 0, post.log())
+        self.v.wait_drained(30, [self.relays.urls["good"]])
+        self.assertGreater(self.v.depth()[0][self.relays.urls["down"]]["depth"], 0)
+        for name in ("down", "silent", "cutter", "limited"):
+            self.relays.set(name, "ok")
+        self.check(post)
+        self.assertGreater(self.relays.counts("auth")["auths"], 0)
+        self.v.stop()
+
+    def test_refusals_are_failed_with_class_and_text(self):
+        self.start("a:v4:0:refuse=pow: 20 bits wanted | go away", "b:v4")
+        self.assertEqual(self.post(100).wait(60), 0)
+        self.v.wait_drained(30)
+        rows = [json.loads(line) for line in self.v.run("failed", "--json", "--limit", "0").stdout.splitlines()]
+        told = sorted((r["class"], r["reason"]) for r in rows if "class" in r)
+        self.assertEqual(told, sorted(50 * [("pow", "pow: 20 bits wanted")] + 50 * [("refused", "go away")]))
+        self.assertEqual(len(set(self.relays.accepted("b"))), 100)
         self.v.stop()
 
     # ---- it is full

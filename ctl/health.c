@@ -188,7 +188,7 @@ const struct command command_health = {
     .name = "health",
     .arguments = "[SERVICE]",
     .words = "queue ingest publisher probe tor",
-    .summary = "does this machine's service do its work? One line, for health checks",
+    .summary = "does this machine's service do its work? For health checks",
     .details = "queue (also when nothing is named): the queue answers. ingest: its own /healthz "
                "says that events can be queued. publisher: the queue answers, and no relay of a "
                "route it serves is without a publisher. probe: its /healthz says that events are "

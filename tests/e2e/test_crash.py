@@ -75,7 +75,7 @@ class Crash(Scenario):
         v.post(100, "--seed", 1)
         with open("/proc/%d/task/%d/children" % ((v.services["up"].p.pid,) * 2)) as f:
             children = [int(pid) for pid in f.read().split()]
-        self.assertEqual(len(children), 2 if v.backend == "redis" else 3)
+        self.assertEqual(len(children), 3 if v.backend == "redis" else 4)
         for pid in children:
             os.kill(pid, 9)
         wait_for("ingest to take events again", lambda: v.health() == 200, 30)

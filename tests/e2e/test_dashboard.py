@@ -82,9 +82,14 @@ class Dashboard(Scenario):
             "rows": {url: {**{k: l[k] for k in ("depth", "delivered", "failed")}, "state": l["state"].replace("connecting", "backoff")} for url, l in lanes.items()},
         }
 
+    def hold(self, v, url):
+        """Nothing is sent there from now on."""
+        self.assertEqual(v.run("hold", url).returncode, 0)
+        wait_for("the publisher to hear of it", lambda: v.depth()[0][url]["state"] == "held", 10)
+
     def test_numbers_are_those_of_depth_and_move_by_themselves(self):
         practice, v, url = self.pipeline(["fine:dual", "held:v4", "dead:v4"], {"dead": "down"}, token=False)
-        v.run("hold", practice.urls["held"])
+        self.hold(v, practice.urls["held"])
         v.post(50)
         b = self.browser()
         b.open(url)
@@ -234,7 +239,7 @@ class Dashboard(Scenario):
         # Who holds it may, from a program as well.
         status, text, headers = self.get(url + "/act", {"Authorization": "Bearer " + TOKEN, "Origin": "http://" + host}, urllib.parse.urlencode({"act": "hold", "relay": "no"}).encode())
         self.assertEqual(status, 200, text)
-        self.assertEqual(v.depth()[0][practice.urls["no"]]["state"], "held")
+        wait_for("the publisher to hear of it", lambda: v.depth()[0][practice.urls["no"]]["state"] == "held", 10)
         for name, value in (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin")):
             self.assertEqual(headers[name], value)
         self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
@@ -282,7 +287,7 @@ class Dashboard(Scenario):
         v.start_all()
         v.start("probe")
         url = v.probe()
-        v.run("hold", practice.urls["held"])
+        self.hold(v, practice.urls["held"])
         v.post(7)
         wait_for("seven to wait", lambda: "volley_queue_waiting 7\n" in self.get(url + "/metrics")[1], 60, 0.3)
         v.services["queue"].kill()

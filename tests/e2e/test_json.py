@@ -17,7 +17,7 @@ EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "expected")
 KEEP = os.environ.get("KEEP") == "1"
 
 TIMES = {"accepted", "first", "last", "time", "since", "until", "made", "ended", "oldest", "retry_at", "retired_at", "verdict_since", "now"}
-MEASURED = {"connect_ms", "tls_ms", "websocket_ms", "drain_seconds", "bytes", "successes", "failures"}
+MEASURED = {"connect_ms", "tls_ms", "websocket_ms", "read_ms", "drain_seconds", "bytes", "successes", "failures"}
 NAMES = {"publisher", "by"}
 
 

@@ -254,8 +254,8 @@ void asker_tick(struct probe *p, uint64_t now_ms)
     a->busy = true;
     a->next_ms = now_ms + EVERY_MS;
     p->queue->ops->depth(p->queue, on_depth, p);
-    if (a->ingest == NULL && p->ingest_list[0] != NULL)
-        a->ingest = ingest_ask(p->loop, p->ingest_list[0], &a->ingest, &p->k.ingest);
+    if (a->ingest == NULL && p->ask[0] != '\0')
+        a->ingest = ingest_ask(p->loop, p->ask, &a->ingest, &p->k.ingest);
 }
 
 void asker_fini(struct asker *a)

@@ -1,6 +1,8 @@
 #include "probe/health.h"
 
 #include "common/base/clock.h"
+#include "common/config/value.h"
+#include "common/net/names.h"
 #include "ctl/text.h"
 #include "httpd/address.h"
 
@@ -13,13 +15,18 @@
 struct ingest_ask {
     struct ingest_ask **slot; /* NULL: cancelled */
     struct service_state *state;
-    uv_tcp_t tcp;
+    uv_loop_t *loop;
+    struct names *names; /* under way; NULL */
+    uint16_t port;
+    union address to[2]; /* one of each family, tried in this order */
+    size_t to_len, tried_len;
+    uv_tcp_t tcp; /* while has_tcp */
     uv_timer_t timer;
     uv_connect_t connect;
     uv_write_t write;
-    unsigned open_len;
-    bool ended;
-    char request[160];
+    unsigned open_len; /* handles */
+    bool has_tcp, ended;
+    char request[HOST_SIZE + 80];
     char answer[ANSWER_MAX];
     size_t len;
 };
@@ -90,7 +97,9 @@ static void end(struct ingest_ask *a, const char *trouble)
             (void)snprintf(a->state->text, sizeof a->state->text, "%s", trouble);
         }
     }
-    uv_close((uv_handle_t *)&a->tcp, on_closed);
+    names_cancel(a->names);
+    if (a->has_tcp && !uv_is_closing((uv_handle_t *)&a->tcp))
+        uv_close((uv_handle_t *)&a->tcp, on_closed);
     uv_close((uv_handle_t *)&a->timer, on_closed);
 }
 
@@ -119,6 +128,22 @@ static void on_write(uv_write_t *write, int status)
         end(write->data, "hung up");
 }
 
+static void try_next(struct ingest_ask *a);
+
+/* This address did not do: another one may. */
+static void on_failed_closed(uv_handle_t *handle)
+{
+    struct ingest_ask *a = handle->data;
+
+    if (a->ended) {
+        on_closed(handle);
+        return;
+    }
+    a->open_len--;
+    a->has_tcp = false;
+    try_next(a);
+}
+
 static void on_connect(uv_connect_t *connect, int status)
 {
     struct ingest_ask *a = connect->data;
@@ -127,12 +152,50 @@ static void on_connect(uv_connect_t *connect, int status)
     if (status == UV_ECANCELED)
         return;
     if (status != 0) {
-        end(a, "can't be reached");
+        uv_close((uv_handle_t *)&a->tcp, on_failed_closed);
         return;
     }
     a->write.data = a;
     (void)uv_read_start((uv_stream_t *)&a->tcp, on_alloc, on_read);
     (void)uv_write(&a->write, (uv_stream_t *)&a->tcp, &buf, 1, on_write);
+}
+
+static void try_next(struct ingest_ask *a)
+{
+    if (a->tried_len == a->to_len) {
+        end(a, a->to_len == 0 ? "has no address" : "can't be reached");
+        return;
+    }
+    (void)uv_tcp_init(a->loop, &a->tcp);
+    a->tcp.data = a;
+    a->has_tcp = true;
+    a->open_len++;
+    if (uv_tcp_connect(&a->connect, &a->tcp, &a->to[a->tried_len++].any, on_connect) != 0)
+        uv_close((uv_handle_t *)&a->tcp, on_failed_closed);
+}
+
+static void take_first(struct ingest_ask *a, const struct names_family *f)
+{
+    char text[LINK_ADDRESS_SIZE + 8];
+    struct problem ignored;
+
+    if (f->len == 0)
+        return;
+    bool v6 = strchr(f->addresses[0], ':') != NULL;
+    (void)snprintf(text, sizeof text, "%s%s%s:%u", v6 ? "[" : "", f->addresses[0], v6 ? "]" : "",
+                   a->port);
+    if (address_parse(text, &a->to[a->to_len], &ignored) == ERR_NONE)
+        a->to_len++;
+}
+
+static void on_names(void *arg, const struct names_result *r)
+{
+    struct ingest_ask *a = arg;
+
+    a->names = NULL;
+    take_first(a, &r->ipv6);
+    take_first(a, &r->ipv4);
+    try_next(a);
 }
 
 static void on_timeout(uv_timer_t *timer)
@@ -149,31 +212,78 @@ static void make_reachable(union address *to)
         to->v6.sin6_addr = in6addr_loopback;
 }
 
+/* A name and its port. */
+static bool split(const char *address, char host[HOST_SIZE], uint16_t *port)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    size_t len = strspn(address, letters);
+    uint64_t number;
+
+    if (len == 0 || len >= HOST_SIZE || address[len] != ':' ||
+        value_uint(address + len + 1, &number) != ERR_NONE || number == 0 || number > UINT16_MAX)
+        return false;
+    memcpy(host, address, len);
+    host[len] = '\0';
+    *port = (uint16_t)number;
+    return true;
+}
+
+enum err ingest_address_check(const char *address, struct problem *p)
+{
+    char host[HOST_SIZE];
+    union address literal;
+    struct problem ignored;
+    uint16_t port;
+
+    if (address_parse(address, &literal, &ignored) == ERR_NONE || split(address, host, &port))
+        return ERR_NONE;
+    return problem_set(p, ERR_INVALID, "'%.100s' is not HOST:PORT", address);
+}
+
+static struct ingest_ask *ask_new(uv_loop_t *loop, const char *address, struct ingest_ask **slot,
+                                  struct service_state *state)
+{
+    struct ingest_ask *a = mem_zero(1, sizeof *a);
+
+    a->slot = slot;
+    a->state = state;
+    a->loop = loop;
+    (void)snprintf(a->request, sizeof a->request,
+                   "GET /healthz HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", address);
+    (void)uv_timer_init(loop, &a->timer);
+    a->open_len = 1;
+    a->timer.data = a->connect.data = a;
+    (void)uv_timer_start(&a->timer, on_timeout, TIMEOUT_MS, 0);
+    return a;
+}
+
 struct ingest_ask *ingest_ask(uv_loop_t *loop, const char *address, struct ingest_ask **slot,
                               struct service_state *state)
 {
+    char host[HOST_SIZE];
     union address to;
     struct problem why;
+    uint16_t port = 0;
 
     state->configured = true;
-    if (address_parse(address, &to, &why) != ERR_NONE) {
+    bool literal = address_parse(address, &to, &why) == ERR_NONE;
+    if (!literal && !split(address, host, &port)) {
         state->known = true;
         (void)snprintf(state->text, sizeof state->text, "%.150s", why.text);
         return NULL;
     }
-    make_reachable(&to);
-    struct ingest_ask *a = mem_zero(1, sizeof *a);
-    a->slot = slot;
-    a->state = state;
-    (void)snprintf(a->request, sizeof a->request,
-                   "GET /healthz HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", address);
-    (void)uv_tcp_init(loop, &a->tcp);
-    (void)uv_timer_init(loop, &a->timer);
-    a->open_len = 2;
-    a->tcp.data = a->timer.data = a->connect.data = a;
-    (void)uv_timer_start(&a->timer, on_timeout, TIMEOUT_MS, 0);
-    if (uv_tcp_connect(&a->connect, &a->tcp, &to.any, on_connect) != 0)
-        (void)uv_timer_start(&a->timer, on_timeout, 0, 0);
+    struct ingest_ask *a = ask_new(loop, address, slot, state);
+    a->port = port;
+    if (literal) {
+        make_reachable(&to);
+        a->to[a->to_len++] = to;
+        try_next(a);
+    } else {
+        a->names = names_look(loop, ROUTE_DIRECT, host, on_names, a);
+        if (a->names == NULL) /* the timer ends it, later */
+            (void)uv_timer_start(&a->timer, on_timeout, 0, 0);
+    }
     return a;
 }
 

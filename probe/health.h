@@ -1,11 +1,13 @@
-/* Asks a service of ours on this machine or network for its /healthz: a plain HTTP request to a
- * literal address, with a deadline. */
+/* Asks a service of ours on this machine or network for its /healthz: a plain HTTP request, with a
+ * deadline. A name is looked up each time, as a container's address changes. */
 #ifndef VOLLEY_PROBE_HEALTH_H
 #define VOLLEY_PROBE_HEALTH_H
 
 #include "probe/knowledge.h"
 
 struct ingest_ask;
+/* "HOST:PORT", IPv6 in brackets. ERR_INVALID. */
+MUST_USE enum err ingest_address_check(const char *address, struct problem *p);
 /* Asks once; fills in `state` and clears `*slot` when it ended, whatever came. NULL: the address is
  * none, and `state` says so. */
 struct ingest_ask *ingest_ask(uv_loop_t *loop, const char *address, struct ingest_ask **slot,

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/filter.h"
+#include "probe/health.h"
 #include "probe/service.h"
 
 #include <stdlib.h>
@@ -71,8 +72,12 @@ static void on_tick(uv_timer_t *handle)
 static enum err read_rules(const struct probe_options *o, union address *addresses,
                            struct guard_rules *out, struct problem *p)
 {
+    struct problem why;
+
     *out = (struct guard_rules){.hosts = *o->hosts, .open = o->open};
     enum err e = token_read(&out->token, o->admin_token_file, p);
+    if (e == ERR_NONE && o->ask[0] != '\0' && ingest_address_check(o->ask, &why) != ERR_NONE)
+        e = problem_set(p, ERR_INVALID, "probe.ingest: %s", why.text);
     if (e == ERR_NONE && o->listen_len == 0)
         e = problem_set(p, ERR_INVALID, "probe.listen needs an address");
     for (size_t i = 0; e == ERR_NONE && i < o->listen_len; i++) {
@@ -102,6 +107,13 @@ static enum err bind_all(const struct probe_options *o, const union address *add
         return problem_set(p, e, "probe.listen: %s: %s", o->listen[n + 1], why.text);
     }
     return ERR_NONE;
+}
+
+static void note_ask(struct probe *p, const struct probe_options *o)
+{
+    const char *first = o->ingest[0] != NULL ? o->ingest[0] : "";
+
+    (void)snprintf(p->ask, sizeof p->ask, "%s", o->ask[0] != '\0' ? o->ask : first);
 }
 
 /* Lists for the properties: addresses with the ports that were picked. */
@@ -161,6 +173,7 @@ enum err probe_new(uv_loop_t *loop, struct queue *q, const struct probe_options 
         probe->listeners[probe->listeners_len] =
             listener_new(&probe->http, &bound[probe->listeners_len]);
     note_addresses(probe, o);
+    note_ask(probe, o);
     *out = probe;
     return ERR_NONE;
 }
@@ -171,10 +184,12 @@ enum err probe_reload(struct probe *p, const struct probe_options *o, struct pro
     struct guard_rules rules;
     enum err e = read_rules(o, addresses, &rules, problem);
 
-    if (e == ERR_NONE)
-        p->rules = rules;
+    if (e != ERR_NONE)
+        return e;
+    p->rules = rules;
     p->k.tor_wanted = o->tor_wanted;
-    return e;
+    note_ask(p, o);
+    return ERR_NONE;
 }
 
 uint16_t probe_port(const struct probe *p, size_t n)

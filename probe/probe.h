@@ -14,6 +14,8 @@ struct probe_options {
     bool open;
     const char *admin_token_file;              /* "": read only */
     const char *ingest[CONFIG_LISTEN_MAX + 1]; /* where ingest listens; copied. Ended by NULL */
+    const char *ask;                           /* HOST:PORT where this probe asks ingest; copied.
+                                                  "": the first of `ingest` */
     bool tor_wanted;                           /* some relay goes by tor */
 };
 
@@ -22,7 +24,7 @@ struct probe;
  * bad token file. ERR_IO: can't listen. */
 MUST_USE enum err probe_new(uv_loop_t *loop, struct queue *q, const struct probe_options *o,
                             struct probe **out, struct problem *p);
-/* hosts, open and the token from now on; `listen` says where it listens already. On an error
+/* hosts, open, the token and `ask` from now on; `listen` says where it listens already. On an error
  * nothing has changed. */
 MUST_USE enum err probe_reload(struct probe *p, const struct probe_options *o,
                                struct problem *problem);

@@ -218,7 +218,7 @@ static void look_again(struct prober *p, uint64_t in_ms)
 static void take_relays(struct prober *p, const struct queue_registry *r)
 {
     size_t len;
-    targets_take(&p->targets, r, p->s.socks);
+    targets_take(&p->targets, r, p->s.routes, p->s.socks);
     struct schedule_item *items = targets_items(&p->targets, &len);
     schedule_set(p->schedule, items, len, clock_boot_ms());
     free(items);

@@ -12,6 +12,7 @@
 
 struct prober_settings {
     uint64_t interval_ms; /* between two probes of a relay by one family; 0: probes nothing */
+    uint32_t routes;      /* bits: relays of other routes are left to others */
     uint32_t connect_timeout_ms;     /* to the websocket; and at most for each of the two
                                         answers then */
     const struct socks_ports *socks; /* copied. NULL: no tor here, relays of that route are left to

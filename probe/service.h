@@ -44,8 +44,9 @@ struct probe {
     struct asker asker;
     char ingest[CONFIG_LISTEN_MAX][80], listen[CONFIG_LISTEN_MAX][80];
     const char *ingest_list[CONFIG_LISTEN_MAX + 1], *listen_list[CONFIG_LISTEN_MAX + 1];
-    uint64_t refused_ms; /* when a wrong token was last told in the log */
-    bool quiet;          /* accepts no more, asks no more */
+    char ask[CONFIG_TEXT_SIZE]; /* where ingest is asked; "": nowhere */
+    uint64_t refused_ms;        /* when a wrong token was last told in the log */
+    bool quiet;                 /* accepts no more, asks no more */
     size_t closing_len;
     void (*on_closed)(void *arg);
     void *closed_arg;

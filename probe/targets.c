@@ -12,7 +12,7 @@ void targets_free(struct targets *t)
     *t = (struct targets){0};
 }
 
-void targets_take(struct targets *t, const struct queue_registry *r,
+void targets_take(struct targets *t, const struct queue_registry *r, uint32_t routes,
                   const struct socks_ports *socks)
 {
     free(t->list);
@@ -25,7 +25,7 @@ void targets_take(struct targets *t, const struct queue_registry *r,
         const struct definition *d = &l->versions[l->versions_len - 1].definition;
         struct target *to = &t->list[t->len];
         *to = (struct target){.lane = l->lane, .route = d->route};
-        if ((d->route == ROUTE_TOR && socks == NULL) ||
+        if ((routes & (1u << d->route)) == 0 || (d->route == ROUTE_TOR && socks == NULL) ||
             relay_url_parse(d->url, &to->url, NULL) != ERR_NONE)
             continue;
         to->modes_len = act_families(&to->url, d->route, socks, to->modes);

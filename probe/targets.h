@@ -31,8 +31,9 @@ struct targets {
     size_t known_len;
 };
 void targets_free(struct targets *t);
-/* Replaces the list: lanes that are not retired, as last defined, and can be reached from here. */
-void targets_take(struct targets *t, const struct queue_registry *r,
+/* Replaces the list: lanes that are not retired, as last defined, whose route is one of `routes`
+ * (bits) and can be taken from here. */
+void targets_take(struct targets *t, const struct queue_registry *r, uint32_t routes,
                   const struct socks_ports *socks);
 /* Adds what a page tells. */
 void targets_learn(struct targets *t, const struct statistics_page *p);

@@ -9,6 +9,7 @@
 static const char *const reads[] = {"probe.",
                                     "publisher.relays",
                                     "publisher.route",
+                                    "publisher.serve",
                                     "publisher.ca_file",
                                     "ingest.listen",
                                     "tor.",
@@ -16,13 +17,18 @@ static const char *const reads[] = {"probe.",
                                     "queue.keys_dir",
                                     NULL};
 /* Limits of the queue travel with every call. */
-static const char *const reads_redis[] = {"probe.",          "publisher.relays",
-                                          "publisher.route", "publisher.ca_file",
-                                          "ingest.listen",   "tor.",
-                                          "queue.",          NULL};
-static const char *const live[] = {
-    "probe.hosts",     "probe.open", "probe.admin_token_file", "probe.interval", "publisher.relays",
-    "publisher.route", NULL};
+static const char *const reads_redis[] = {"probe.",
+                                          "publisher.relays",
+                                          "publisher.route",
+                                          "publisher.serve",
+                                          "publisher.ca_file",
+                                          "ingest.listen",
+                                          "tor.",
+                                          "queue.",
+                                          NULL};
+static const char *const live[] = {"probe.hosts",     "probe.open",      "probe.admin_token_file",
+                                   "probe.interval",  "probe.ingest",    "publisher.relays",
+                                   "publisher.route", "publisher.serve", NULL};
 
 struct probe_service {
     struct service service;
@@ -84,6 +90,7 @@ static struct probe_options options_of(const struct config *c)
     struct probe_options o = {.hosts = &c->probe.hosts,
                               .open = c->probe.open,
                               .admin_token_file = c->probe.admin_token_file,
+                              .ask = c->probe.ingest,
                               .tor_wanted = config_route_len(c, ROUTE_TOR) > 0};
     for (; o.listen_len < c->probe.listen.len; o.listen_len++)
         o.listen[o.listen_len] = c->probe.listen.address[o.listen_len];
@@ -96,6 +103,7 @@ static struct prober_settings settings_of(const struct config *c, const struct t
 {
     return (struct prober_settings){
         .interval_ms = c->probe.interval_ms,
+        .routes = c->publisher.serve,
         .connect_timeout_ms = (uint32_t)c->publisher.connect_timeout_ms,
         .socks = tor->has_tor ? &tor->socks : NULL,
         .ca_file = c->publisher.ca_file[0] != '\0' ? c->publisher.ca_file : NULL};

@@ -78,6 +78,7 @@ struct config {
         struct config_hosts hosts;
         bool open;
         uint64_t interval_ms;
+        char ingest[CONFIG_TEXT_SIZE]; /* "": the first of ingest.listen */
         char admin_token_file[CONFIG_TEXT_SIZE];
     } probe;
     struct {

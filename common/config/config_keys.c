@@ -111,6 +111,8 @@ const struct config_key config_keys[] = {
         "yes: on any address, reading needs no token"),
     KEY("probe", "interval", probe.interval_ms, TYPE_DURATION, "10m", 0, DAY_MS,
         "each relay and family is tried this often; 0s: not by this one"),
+    KEY("probe", "ingest", probe.ingest, TYPE_TEXT, "", 0, 0,
+        "where ingest is asked how it is, HOST:PORT; empty: at ingest.listen"),
     KEY("probe", "admin_token_file", probe.admin_token_file, TYPE_TEXT, "", 0, 0,
         "a secret of at least 16 characters: its holder may replay, hold and release; empty: "
         "nobody"),

@@ -52,6 +52,7 @@ int practice_probe(int argc, char **argv)
     }
     const struct queue_options o = {.url = argv[0]};
     const struct prober_settings s = {.interval_ms = strtoull(argv[1], NULL, 10),
+                                      .routes = (1u << ROUTE_TOR) | (1u << ROUTE_DIRECT),
                                       .connect_timeout_ms = CONNECT_MS,
                                       .socks = argc == 5 ? &socks : NULL};
     signal(SIGPIPE, SIG_IGN);

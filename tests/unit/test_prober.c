@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "probe/prober.h"
+#include "probe/targets.h"
 #include "tests/support/link_server.h"
 #include "tests/support/rig.h"
 
@@ -52,7 +53,8 @@ static void define(struct rig *r, const struct definition *d, size_t len)
 
 static struct prober *start(struct rig *r, uint64_t interval_ms)
 {
-    const struct prober_settings s = {.interval_ms = interval_ms, .connect_timeout_ms = 500};
+    const struct prober_settings s = {
+        .interval_ms = interval_ms, .routes = 1u << ROUTE_DIRECT, .connect_timeout_ms = 500};
     struct prober *p;
     struct problem why = {0};
     assert_int_equal(prober_new(&r->loop, r->q, &s, &p, &why), ERR_NONE);
@@ -279,6 +281,39 @@ static void it_may_be_closed_at_any_moment(void **state)
     link_server_stop(&server);
 }
 
+static void relays_of_a_route_that_is_not_its_own_are_left_to_others(void **state)
+{
+    (void)state;
+    static const struct row {
+        uint32_t routes;
+        bool has_tor;
+        size_t len;
+        uint32_t first;
+    } rows[] = {
+        {(1u << ROUTE_TOR) | (1u << ROUTE_DIRECT), true, 2, 1},
+        {(1u << ROUTE_TOR) | (1u << ROUTE_DIRECT), false, 1, 2},
+        {1u << ROUTE_TOR, true, 1, 1},
+        {1u << ROUTE_TOR, false, 0, 0},
+        {1u << ROUTE_DIRECT, true, 1, 2},
+    };
+    struct lane_version versions[2] = {
+        {.definition = {.route = ROUTE_TOR, .url = "wss://one.example"}},
+        {.definition = {.route = ROUTE_DIRECT, .url = "wss://two.example"}}};
+    struct lane_entry lanes[2] = {{.lane = 1, .versions = &versions[0], .versions_len = 1},
+                                  {.lane = 2, .versions = &versions[1], .versions_len = 1}};
+    const struct queue_registry registry = {.lanes = lanes, .lanes_len = 2};
+    const struct socks_ports socks = {
+        .any = "127.0.0.1:9", .ipv6 = "127.0.0.1:9", .ipv4 = "127.0.0.1:9"};
+    struct targets t = {0};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        targets_take(&t, &registry, rows[i].routes, rows[i].has_tor ? &socks : NULL);
+        assert_int_equal(t.len, rows[i].len);
+        if (t.len > 0)
+            assert_int_equal(t.list[0].lane, rows[i].first);
+    }
+    targets_free(&t);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -289,6 +324,7 @@ int main(void)
         TEST(a_restarted_prober_goes_on_where_it_was),
         TEST(a_prober_that_lost_the_lead_stops),
         TEST(it_may_be_closed_at_any_moment),
+        cmocka_unit_test(relays_of_a_route_that_is_not_its_own_are_left_to_others),
     };
     signal(SIGPIPE, SIG_IGN);
     log_init(LOG_ERROR, LOG_TEXT, "prober");

@@ -58,7 +58,6 @@ class Compose(unittest.TestCase):
             self.assertEqual(post.wait(180), 0, post.log())
         finally:
             post.kill()
-            post.log_file.close()
         self.f.wait_drained()
         self.assertEqual(len(self.f.posted(mark)), count)
         return self.check_arrived(mark)
@@ -215,7 +214,7 @@ class Compose(unittest.TestCase):
 
         status, text = self.f.page("/")
         self.assertEqual((status, [r for r in RELAYS if self.f.url(r) not in text and r not in text]), (200, []))
-        self.assertEqual(text.count("probe, tor by ipv4: "), len(RELAYS))
+        self.assertEqual(text.count("probe, ipv4 by tor: ok, "), len(RELAYS))
         wait_for(lambda: "health: %s" % (self.f.page("/healthz", check=False),), lambda: self.f.page("/healthz", check=False)[0] == 200, 60, 0.5)
         heard, refused = 'volley_heartbeat_timestamp_seconds{service="ingest"}', 'volley_ingest_events_total{result="refused"}'
         wait_for(lambda: "the page to hear of ingest\n" + self.f.page("/metrics", check=False)[1], lambda: heard in self.f.metrics(), 60, 0.5)

@@ -12,9 +12,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
@@ -93,7 +96,7 @@ class Fleet:
         self.images = images()
         self.folder = tempfile.mkdtemp(prefix="volley-compose-")
         self.name = "volleytest%d" % os.getpid()
-        self.port = free_port()
+        self.port, self.probe_port = free_port(), free_port()
         for sub, mode in (("volley", 0o755), ("net", 0o777), ("records", 0o777)):
             os.mkdir(self.path(sub))
             os.chmod(self.path(sub), mode)
@@ -116,11 +119,13 @@ class Fleet:
     def url(self, relay):
         return "ws://%s.test:%d" % (relay, PORT)
 
-    def write_relays(self):
+    def write_relays(self, interval="0s"):
+        """volley.yaml. Tests count connections: the one that wants the prober to try relays says so."""
         with open(self.path("volley", "volley.yaml"), "w") as f:
             f.write("publisher:\n  backoff_min: 100ms\n  backoff_max: 2s\n  relays:\n")
             for relay in RELAYS + [DIRECT]:
                 f.write("    - {url: \"%s\", name: %s, route: %s}\n" % (self.url(relay), relay, "direct" if relay == DIRECT else "tor"))
+            f.write("probe:\n  interval: %s\n" % interval)
 
     def write_env(self):
         """.env.example with its one line filled in, as a user does; behind it what the tests set."""
@@ -130,7 +135,7 @@ class Fleet:
         filled = lines.replace("\nVOLLEY_INGEST_ALLOW_PUBKEYS=\n", "\nVOLLEY_INGEST_ALLOW_PUBKEYS=%s\n" % author)
         if filled == lines:
             raise AssertionError(".env.example has no line to fill in")
-        ours = dict(self.images, INGEST_PORT=self.port, CONFIG_DIR=self.path("volley"), TOR_EXTRA_FILE=self.path("net", "network.torrc"),
+        ours = dict(self.images, INGEST_PORT=self.port, PROBE_PORT=self.probe_port, CONFIG_DIR=self.path("volley"), TOR_EXTRA_FILE=self.path("net", "network.torrc"),
                     IPV6_SUBNET="fd%s:%s:%s:1::/64" % tuple(os.urandom(n).hex() for n in (1, 2, 2)))
         for name in ours:
             if name not in ("BUILD_IMAGE", "PRACTICE_IMAGE") and "#%s=" % name not in lines and name + "=" not in lines and name not in ("VOLLEY_IMAGE", "TOR_IMAGE"):
@@ -234,6 +239,40 @@ class Fleet:
             return lanes and all(lanes[r]["depth"] == 0 for r in relays)
 
         wait_for(lambda: "the queue to drain\n%s\n%s" % (self.volley("depth", check=False).stdout, self.logs("publisher", "tor", "redis")), drained, seconds, 0.3)
+
+    # ---- the page ----
+
+    def page(self, path, check=True):
+        """(status, text) of a path on the published port. Without check (0, why) when there is no answer."""
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.probe_port, path), timeout=30) as r:
+                return r.status, r.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except OSError as e:
+            if check:
+                raise
+            return 0, str(e)
+
+    def metrics(self, path="/metrics"):
+        """Values by name and labels, as they are written."""
+        rows = [line.rsplit(" ", 1) for line in self.page(path, check=False)[1].splitlines() if line.startswith("volley_")]
+        return {row[0]: float(row[1]) for row in rows}
+
+    def peers(self, container, port):
+        """(address, port) of whoever this container has a socket with (closed ones linger for a minute), but for loopback and those
+        that came to its `port`."""
+        pid, found = self.inspect(container, ".State.Pid"), set()
+        for table in ("tcp", "tcp6", "udp", "udp6"):
+            if not os.path.exists("/proc/%d/net/%s" % (pid, table)):
+                continue
+            with open("/proc/%d/net/%s" % (pid, table)) as f:
+                for row in f.readlines()[1:]:
+                    (_, here), (address, there) = (end.split(":") for end in row.split()[1:3])
+                    address = socket.inet_ntoa(bytes.fromhex(address)[::-1]) if len(address) == 8 else address
+                    if int(there, 16) != 0 and not address.startswith("127.") and int(here, 16) != port:
+                        found.add((address, int(there, 16)))
+        return found
 
     # ---- clients and relays ----
 

@@ -39,7 +39,7 @@ class Compose(unittest.TestCase):
         result = self._outcome.result
         if any(test is self for test, _ in result.failures + result.errors):
             print(self.f.compose("ps", "-a", check=False).stdout)
-            print(self.f.logs("ingest", "publisher", "publisher-direct", "redis", "tor"))
+            print(self.f.logs("ingest", "publisher", "publisher-direct", "prober", "probe", "redis", "tor"))
 
     def check_arrived(self, *marks, relays=RELAYS):
         """All that was posted under these names is at each relay. Returns how many deliveries came once more."""
@@ -58,7 +58,6 @@ class Compose(unittest.TestCase):
             self.assertEqual(post.wait(180), 0, post.log())
         finally:
             post.kill()
-            post.log_file.close()
         self.f.wait_drained()
         self.assertEqual(len(self.f.posted(mark)), count)
         return self.check_arrived(mark)
@@ -150,9 +149,9 @@ class Compose(unittest.TestCase):
         check = self.f.compose("exec", "-T", "publisher", "volley", "check", check=False)
         self.assertEqual([line for line in check.stdout.splitlines() if line.startswith("error")], [], check.stderr)
 
-    def test_6_a_publisher_reaches_tor_and_nothing_else(self):
+    def test_6_publisher_and_prober_reach_tor_and_nothing_else(self):
         tor, outside = self.f.address("tor", "inside"), self.f.address("tor", "outside")
-        relay, ingest = self.f.address("relay1", "outside"), self.f.address("ingest", "front")
+        relay, ingest, page = self.f.address("relay1", "outside"), self.f.address("ingest", "front"), self.f.address("probe", "front")
         self.f.compose("--profile", "direct", "up", "-d", "--scale", "publisher=3", DIRECT)
         only6 = self.f.address(DIRECT, "direct", "GlobalIPv6Address")
         only6_v4 = self.f.address(DIRECT, "direct")
@@ -170,17 +169,20 @@ class Compose(unittest.TestCase):
         can = tries(self.f.containers(DIRECT)[0], {"tcp": [[only6, PORT]], "ping": [only6]})
         self.assertEqual((can["tcp"], can["ping"]), (["connected"], ["answered"]))
 
-        publisher = self.f.containers("publisher")[0]
-        can = tries(publisher, dict(wanted, name="volley-test.invalid"))
-        for how in ("tcp", "udp", "ping"):
-            for target, end in zip(wanted[how], can[how]):
-                self.assertNotIn(end, ("connected", "answered", "refused"), "%s to %s" % (how, target))
         # Of tor itself the SOCKS ports; it listens nowhere else.
         self.assertEqual(self.f.listening("tor"), SOCKS)
         others = [9051, 9999, 80]
-        self.assertEqual(tries(publisher, {"tcp": [[tor, port] for port in SOCKS + others]})["tcp"], ["connected"] * len(SOCKS) + ["refused"] * len(others))
-        self.assertNotIn(can["name"], ("no such name", "answered"))  # nobody was asked
-        self.assertEqual(can["addresses6"], [])  # no IPv6 at all on a network without a way out
+        wanted["tcp"].append([page, 7788])
+        for service in ("publisher", "prober"):
+            container = self.f.containers(service)[0]
+            can = tries(container, dict(wanted, name="volley-test.invalid"))
+            for how in ("tcp", "udp", "ping"):
+                for target, end in zip(wanted[how], can[how]):
+                    self.assertNotIn(end, ("connected", "answered", "refused"), "%s: %s to %s" % (service, how, target))
+            self.assertEqual(tries(container, {"tcp": [[tor, port] for port in SOCKS + others]})["tcp"], ["connected"] * len(SOCKS) + ["refused"] * len(others), service)
+            self.assertNotIn(can["name"], ("no such name", "answered"), service)  # nobody was asked
+            self.assertEqual(can["addresses6"], [], service)  # no IPv6 at all on a network without a way out
+            self.assertEqual(self.f.listening(service), [], service)
 
     def test_7_the_direct_profile_reaches_a_relay_with_nothing_but_ipv6(self):
         self.f.compose("--profile", "direct", "up", "-d", "--scale", "publisher=3", DIRECT, "publisher-direct")
@@ -191,8 +193,41 @@ class Compose(unittest.TestCase):
         self.assertEqual((counts["connections_ipv4"], counts["connections_ipv6"] > 0), (0, True), counts)
         self.assertEqual(self.f.depth()[0][DIRECT]["family"], "ipv6")
 
+    def test_7_the_page_shows_what_the_prober_finds_and_dials_nothing(self):
+        page, ratio = self.f.containers("probe")[0], 'volley_probe_success_ratio{relay="%s"'
+        peers = set()
+
+        def rows(relay, family=""):
+            """What the page has of the prober's tries of this relay. Whom the page has to do with is noted on the way."""
+            peers.update(self.f.peers(page, 7788))
+            return [v for k, v in self.f.metrics("/metrics/relays").items() if k.startswith(ratio % self.f.url(relay)) and 'family="%s' % family in k]
+
+        self.assertEqual([r for r in RELAYS if rows(r) or self.f.counts(r)["reads"]], [])  # not begun
+        self.f.write_relays("30s")
+        self.f.compose("kill", "-s", "HUP", "prober")
+        wait_for(lambda: "each relay to be tried\n%s\n%s" % (self.f.page("/metrics/relays", check=False)[1], self.f.logs("prober", "probe", "tor")),
+                 lambda: all(1 in rows(r, "ipv4") for r in RELAYS), 150, 0.5)
+        self.assertEqual([r for r in RELAYS if self.f.counts(r)["reads"] == 0], [])  # as they themselves counted
+        self.assertEqual(rows(DIRECT), [])  # it is not to be tried from there, so nothing is said of it
+        self.f.write_relays()
+        self.f.compose("kill", "-s", "HUP", "prober")
+
+        status, text = self.f.page("/")
+        self.assertEqual((status, [r for r in RELAYS if self.f.url(r) not in text and r not in text]), (200, []))
+        self.assertEqual(text.count("probe, ipv4 by tor: ok, "), len(RELAYS))
+        wait_for(lambda: "health: %s" % (self.f.page("/healthz", check=False),), lambda: self.f.page("/healthz", check=False)[0] == 200, 60, 0.5)
+        heard, refused = 'volley_heartbeat_timestamp_seconds{service="ingest"}', 'volley_ingest_events_total{result="refused"}'
+        wait_for(lambda: "the page to hear of ingest\n" + self.f.page("/metrics", check=False)[1], lambda: heard in self.f.metrics(), 60, 0.5)
+        before = self.f.metrics()[refused]
+        self.assertEqual(self.f.post(5, "stranger", "--seed", 2)["refused"], 5)
+        wait_for(lambda: "what ingest counts\n" + self.f.page("/metrics", check=False)[1], lambda: self.f.metrics().get(refused) == before + 5, 60, 0.5)
+        peers.update(self.f.peers(page, 7788))
+        redis = (self.f.address("redis", "store"), 6379)
+        self.assertEqual(peers - {redis} - {(self.f.address("ingest", network), 7787) for network in ("store", "front")}, set())
+        self.assertIn(redis, peers)  # so there is something to be seen
+
     def test_8_all_is_well_and_nothing_runs_as_root(self):
-        services = ("redis", "tor", "ingest", "publisher", "publisher-direct")
+        services = ("redis", "tor", "ingest", "publisher", "publisher-direct", "prober", "probe")
         self.f.compose("--profile", "direct", "up", "-d", "--scale", "publisher=3", "publisher-direct")
         for service in services:
             for c in self.f.containers(service):

@@ -113,6 +113,7 @@ class Terminals(Scenario):
         yield ("send", path), "accepted 0, duplicate 130"
         yield ("test", "--route", "direct", relays.urls["no"]), "would"
         yield ("check",), "^ok +configuration: "
+        yield ("health",), "^ok: the queue answers"
 
     def test_every_command_fits_80_columns_and_has_colours_only_where_they_are_wanted(self):
         if shutil.which("tmux") is None:

@@ -6,6 +6,7 @@ As in every test there, nothing leaves volley's namespace but to tor's ports (To
 import hashlib
 import json
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -39,14 +40,18 @@ class Told(TorScenario):
         self.assertEqual(e["id"], hashlib.sha256(text.encode()).hexdigest())
         self.assertEqual((e["pubkey"], e["content"]), (PUBKEY, ""))
 
-    def test_relays_that_can_be_reached_are_told_of(self):
+    def test_with_a_key_the_relays_that_can_be_reached_are_told_of(self):
         relays = self.practice("--verify", "v4only:v4:4001", "v6only:v6:4002", "dual:dual:4003", build="asan")
         urls = {name: "ws://%s.test:%d" % (name, relays.ports[name]) for name in ("v4only", "v6only", "dual")}
         gone = "ws://v4only.test:4009"  # nobody listens
         v = self.volley(list(urls.values()) + [gone], keys={"probe.interval": "10s", "publisher.connect_timeout": "15s"})
+        v.up()
+        probed = lambda: {u for (u, _), r in v.statistics("probe").items() if r["1h"]["successes"] >= 1} >= set(urls.values())
+        wait_for(lambda: "first probes\n" + v.logs(), probed, 120, 0.5)
+        self.assertEqual([told(relays, n) for n in urls], [[], [], []], "without a key")
         v.keys["probe.nip66_key_file"] = key_file(v.folder)
         v.write_config()
-        v.up()
+        v.services["up"].kill(signal.SIGHUP)
         want = {urls["v4only"] + "/": {"ipv4"}, urls["v6only"] + "/": {"ipv6"}, urls["dual"] + "/": {"ipv6", "ipv4"}}
 
         def latest(name):
@@ -81,7 +86,7 @@ class Private(Scenario):
         wait_for(lambda: "two probes\n" + v.logs(), lambda: any(u == url and r["1h"]["successes"] >= 2 for (u, _), r in v.statistics("probe").items()), seconds)
 
     def test_a_relay_on_loopback_is_never_told_of(self):
-        relays = self.practice("a")
+        relays = self.practice("a:v4", build="asan")
         v = self.volley([relays.urls["a"]], keys={"probe.interval": "1s"})
         v.keys["probe.nip66_key_file"] = key_file(v.folder)
         v.write_config()
@@ -102,7 +107,8 @@ class Private(Scenario):
             self.assertEqual(len(lines), 1, lines)
             self.assertTrue(lines[0].startswith(level + " "), lines)
             self.assertNotIn(SECRET, lines[0])
-        os.chmod(v.keys["probe.nip66_key_file"], 0o644)
+        with open(v.keys["probe.nip66_key_file"], "w") as f:
+            f.write("no key\n")
         r = v.run("check")
         self.assertIn("error    probe.nip66_key_file: ", r.stdout)
         self.assertEqual(r.returncode, 1)

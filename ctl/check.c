@@ -1,7 +1,10 @@
 /* `volley check`: would it work? One line each: ok, warning or error. */
 #include "ctl/check.h"
 #include "common/base/clock.h"
+#include "common/base/secret.h"
 #include "common/config/socks.h"
+#include "common/nostr/event.h"
+#include "publisher/key.h"
 #include "queue/redis_address.h"
 
 #include <inttypes.h>
@@ -81,6 +84,31 @@ static void check_disk(struct check *k, const struct config *c)
                   c->queue.data_dir);
 }
 
+/* A monitor's events are public: signed by an owner's key they say whose volley it is. */
+static void check_nip66(struct check *k, const struct config *c)
+{
+    uint8_t secret[32], pubkey[32] = {0};
+    struct problem p;
+    if (c->probe.nip66_key_file[0] == '\0')
+        return;
+    enum err e = key_load(c->probe.nip66_key_file, secret_in_container(), secret, &p);
+    if (e == ERR_NONE && event_pubkey(secret, pubkey) != ERR_NONE)
+        e = problem_set(&p, ERR_INVALID, "no key");
+    explicit_bzero(secret, sizeof secret);
+    if (e != ERR_NONE) {
+        check_say(k, CHECK_ERROR, "probe.nip66_key_file: %s", p.text);
+        return;
+    }
+    for (size_t i = 0; i < c->ingest.allow_pubkeys.len; i++)
+        if (memcmp(c->ingest.allow_pubkeys.keys[i], pubkey, sizeof pubkey) == 0) {
+            check_say(k, CHECK_WARNING,
+                      "probe.nip66_key_file: this key is in ingest.allow_pubkeys, too: what is "
+                      "told of relays names its owner; make one for the probe alone");
+            return;
+        }
+    check_say(k, CHECK_OK, "probe.nip66_key_file: what the prober finds is told (NIP-66)");
+}
+
 static void check_clock(struct check *k)
 {
     struct timex t = {0};
@@ -146,6 +174,7 @@ static int check_run(const struct invocation *inv)
     if (!redis_address_is(inv->config.queue.url)) /* else the queue's disk is not ours to look at */
         check_disk(&k, &inv->config);
     check_clock(&k);
+    check_nip66(&k, &inv->config);
     k.ask.strict = true;
     int status = ask_queue(&k.ask, inv, ask_check);
     return status != 0 ? status : k.status;

@@ -74,6 +74,29 @@ static const struct field *find(const struct field *fields, size_t len, struct j
     return NULL;
 }
 
+static bool has_nip(const struct nip11 *n, int64_t nip)
+{
+    for (size_t i = 0; i < n->nips_len; i++)
+        if (n->nips[i] == nip)
+            return true;
+    return false;
+}
+
+static void read_nips(struct json_cur *c, struct nip11 *out)
+{
+    bool first = true;
+    struct json_span raw;
+    if (json_enter(c, '[') != ERR_NONE)
+        return;
+    while (json_next(c, ']', &first)) {
+        if (json_skip(c, &raw) != ERR_NONE)
+            return;
+        int64_t nip = number_of(raw);
+        if (nip > 0 && nip <= UINT16_MAX && out->nips_len < NIP11_NIPS && !has_nip(out, nip))
+            out->nips[out->nips_len++] = (uint16_t)nip;
+    }
+}
+
 /* One object's fields; its "limitation" is gone into when `inner` is wanted. */
 static void read_object(struct json_cur *c, const struct field *fields, size_t len, bool inner,
                         struct nip11 *out)
@@ -87,6 +110,10 @@ static void read_object(struct json_cur *c, const struct field *fields, size_t l
             return;
         if (inner && json_equals(key, "limitation") && json_peek(c) == '{') {
             read_object(c, limitation, COUNT_OF(limitation), false, out);
+            continue;
+        }
+        if (inner && json_equals(key, "supported_nips") && json_peek(c) == '[') {
+            read_nips(c, out);
             continue;
         }
         const struct field *f = find(fields, len, key);

@@ -11,6 +11,7 @@
 #define NIP11_MAX     (64u * 1024u) /* bytes of the document */
 #define NIP11_ACCEPT  "application/nostr+json"
 #define NIP11_UNKNOWN (-1)
+#define NIP11_NIPS    64u /* that are kept of supported_nips */
 
 struct nip11 {
     char name[64], software[128], version[32]; /* empty: not told. Unescaped, from outside */
@@ -18,6 +19,8 @@ struct nip11 {
     int64_t max_message_length, max_content_length, max_event_tags, min_pow_difficulty;
     int64_t created_at_lower_limit, created_at_upper_limit;
     int auth_required, payment_required, restricted_writes; /* NIP11_UNKNOWN, 0, 1 */
+    uint16_t nips[NIP11_NIPS];                              /* each once */
+    size_t nips_len;
 };
 
 /* ERR_INVALID, ERR_TOO_BIG: no such document; `p` says why. */

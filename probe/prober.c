@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
+#include "probe/herald.h"
 #include "probe/targets.h"
 #include "queue/tally.h"
 
@@ -44,6 +45,7 @@ struct prober {
     struct schedule *schedule;
     struct targets targets;
     struct tally *tally;
+    struct herald *herald;
     struct probing *acts;
     size_t acts_len;
     uint64_t probes;
@@ -137,6 +139,7 @@ static void on_act(void *arg, const struct act_result *r)
     const struct tally_way way = {.lane = x->lane, .route = x->route, .family = r->try.family};
     bool no_tor = r->try.why == LINK_WHY_TOR; /* says nothing of the relay */
     const struct stat_last last = last_of(r);
+    const struct target *t = targets_find(&p->targets, x->lane);
     p->probes++;
     if (r->try.started)
         tally_attempt(p->tally, &way, &last, clock_boot_ms());
@@ -145,15 +148,22 @@ static void on_act(void *arg, const struct act_result *r)
         LOG_S("text", last.text));
     schedule_done(p->schedule, x->lane, x->family, last.ok || no_tor);
     note_end(p, last.ok);
+    if (p->leads && clock_boot_ms() < p->until_ms && t != NULL)
+        herald_note(p->herald, t, r, clock_boot_ms(), clock_wall_s());
     forget(x);
     tell(p);
     work(p);
 }
 
+static uint32_t answer_ms_of(const struct prober_settings *s)
+{
+    return s->connect_timeout_ms < ANSWER_MS ? s->connect_timeout_ms : ANSWER_MS;
+}
+
 static void begin(struct prober *p, const struct target *t, uint32_t family)
 {
     struct probing *x = mem_zero(1, sizeof *x);
-    uint32_t answer_ms = p->s.connect_timeout_ms < ANSWER_MS ? p->s.connect_timeout_ms : ANSWER_MS;
+    uint32_t answer_ms = answer_ms_of(&p->s);
     const struct act_request r = {.url = t->url,
                                   .route = t->route,
                                   .family = t->modes[family],
@@ -286,6 +296,7 @@ static void stop_leading(struct prober *p)
 {
     p->leads = p->recalled = false;
     give_up_acts(p);
+    herald_forget(p->herald);
     schedule_free(p->schedule); /* another one acts meanwhile: what it found is read then */
     p->schedule = schedule_new(p->s.interval_ms, 0);
     uv_timer_stop(&p->look_timer);
@@ -379,6 +390,7 @@ enum err prober_new(uv_loop_t *loop, struct queue *q, const struct prober_settin
     p->q = q;
     p->dialer = dialer;
     p->refs = 1; /* the dialer */
+    p->herald = herald_new(q);
     prober_set(p, s);
     p->schedule = schedule_new(s->interval_ms, 0);
     p->tally = tally_new(q, STAT_PROBE);
@@ -396,6 +408,13 @@ void prober_set(struct prober *p, const struct prober_settings *s)
 {
     p->s = *s;
     p->s.ca_file = NULL;
+    p->s.nip66_secret = NULL;
+    const struct herald_settings told = {.secret = s->nip66_secret,
+                                         .interval_ms = s->interval_ms,
+                                         .open_ms = s->connect_timeout_ms,
+                                         .read_ms = answer_ms_of(s),
+                                         .nip11_ms = answer_ms_of(s)};
+    herald_set(p->herald, &told);
     if (s->socks != NULL) {
         p->socks = *s->socks;
         p->s.socks = &p->socks;
@@ -420,6 +439,7 @@ static void finish(struct prober *p)
         return;
     p->closed = true;
     tally_free(p->tally);
+    herald_free(p->herald);
     schedule_free(p->schedule);
     targets_free(&p->targets);
     dialer_free(p->dialer, on_dialer_freed, p);

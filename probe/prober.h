@@ -1,6 +1,7 @@
 /* The prober: connects to each relay again and again, over its own route, by each family for
  * itself, asks it for one event and for its document (act.h), and tells the queue how that went
- * (statistics, source probe). When: schedule.h. Never an event is written.
+ * (statistics, source probe). When: schedule.h. It writes no
+ * event to a relay itself; with a key, what it found goes into the queue as events (herald.h).
  *
  * Of several probers one acts at a time: who leads (queue.h); the others wait to take over. What is
  * known of earlier probes is read from the queue, so a restart begins where the last one ended. */
@@ -18,6 +19,8 @@ struct prober_settings {
     const struct socks_ports *socks; /* copied. NULL: no tor here, relays of that route are left to
                                         others */
     const char *ca_file;             /* NULL: Debian's bundle; read once */
+    const uint8_t *nip66_secret;     /* signs what was found, for all to see (herald.h); copied.
+                                        NULL: not told */
 };
 
 struct prober;

@@ -1,10 +1,14 @@
 /* probe as a command: the prober, and the pages that show what it and the others found. */
+#include "common/base/secret.h"
 #include "common/config/socks.h"
 #include "common/net/tor.h"
 #include "probe/probe.h"
 #include "probe/prober.h"
+#include "publisher/key.h"
 #include "queue/redis_address.h"
 #include "up/service.h"
+
+#include <string.h>
 
 static const char *const reads[] = {"probe.",
                                     "publisher.relays",
@@ -26,9 +30,16 @@ static const char *const reads_redis[] = {"probe.",
                                           "tor.",
                                           "queue.",
                                           NULL};
-static const char *const live[] = {"probe.hosts",     "probe.open",      "probe.admin_token_file",
-                                   "probe.interval",  "probe.ingest",    "publisher.relays",
-                                   "publisher.route", "publisher.serve", NULL};
+static const char *const live[] = {"probe.hosts",
+                                   "probe.open",
+                                   "probe.admin_token_file",
+                                   "probe.interval",
+                                   "probe.ingest",
+                                   "probe.nip66_key_file",
+                                   "publisher.relays",
+                                   "publisher.route",
+                                   "publisher.serve",
+                                   NULL};
 
 struct probe_service {
     struct service service;
@@ -109,6 +120,26 @@ static struct prober_settings settings_of(const struct config *c, const struct t
         .ca_file = c->publisher.ca_file[0] != '\0' ? c->publisher.ca_file : NULL};
 }
 
+/* Settings with their secret, which the prober copies. */
+struct keyed {
+    struct prober_settings s;
+    uint8_t secret[32];
+};
+
+static enum err keyed_of(const struct config *c, const struct tor_ports *tor, struct keyed *out,
+                         struct problem *p)
+{
+    struct problem why;
+    out->s = settings_of(c, tor);
+    if (c->probe.nip66_key_file[0] == '\0')
+        return ERR_NONE;
+    enum err e = key_load(c->probe.nip66_key_file, secret_in_container(), out->secret, &why);
+    if (e != ERR_NONE)
+        return problem_set(p, e, "probe.nip66_key_file: %.200s", why.text);
+    out->s.nip66_secret = out->secret;
+    return ERR_NONE;
+}
+
 static void on_tor(void *arg, const struct control_status *status)
 {
     const struct probe_service *s = arg;
@@ -139,11 +170,15 @@ static enum err take(void *arg, const struct config *c, struct problem *p)
     for (size_t i = 0; i < CONFIG_LISTEN_MAX; i++)
         o.listen[i] = first.listen[i];
     o.listen_len = first.listen_len;
-    e = probe_reload(s->probe, &o, p);
+    struct keyed keyed;
+    e = keyed_of(c, &tor, &keyed, p);
+    if (e == ERR_NONE)
+        e = probe_reload(s->probe, &o, p);
+    if (e == ERR_NONE)
+        prober_set(s->prober, &keyed.s);
+    explicit_bzero(&keyed, sizeof keyed);
     if (e != ERR_NONE)
         return e;
-    const struct prober_settings settings = settings_of(c, &tor);
-    prober_set(s->prober, &settings);
     follow_tor(s, c, &tor);
     return ERR_NONE;
 }
@@ -178,8 +213,11 @@ static int run(const struct invocation *inv)
     e = probe_new(&s.service.loop, s.queue, &o, &s.probe, &p);
     if (e != ERR_NONE)
         return fail(&s, e, &p);
-    const struct prober_settings settings = settings_of(c, &tor);
-    e = prober_new(&s.service.loop, s.queue, &settings, &s.prober, &p);
+    struct keyed keyed;
+    e = keyed_of(c, &tor, &keyed, &p);
+    if (e == ERR_NONE)
+        e = prober_new(&s.service.loop, s.queue, &keyed.s, &s.prober, &p);
+    explicit_bzero(&keyed, sizeof keyed);
     if (e != ERR_NONE)
         return fail(&s, e, &p);
     follow_tor(&s, c, &tor);

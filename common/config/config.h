@@ -80,6 +80,7 @@ struct config {
         uint64_t interval_ms;
         char ingest[CONFIG_TEXT_SIZE]; /* "": the first of ingest.listen */
         char admin_token_file[CONFIG_TEXT_SIZE];
+        char nip66_key_file[CONFIG_TEXT_SIZE];
     } probe;
     struct {
         enum log_level level;

@@ -116,6 +116,8 @@ const struct config_key config_keys[] = {
     KEY("probe", "admin_token_file", probe.admin_token_file, TYPE_TEXT, "", 0, 0,
         "a secret of at least 16 characters: its holder may replay, hold and release; empty: "
         "nobody"),
+    KEY("probe", "nip66_key_file", probe.nip66_key_file, TYPE_TEXT, "", 0, 0,
+        "secret key that signs what the prober found (NIP-66), for all to see; empty: not told"),
     KEY("log", "level", log.level, TYPE_LEVEL, "info", 0, 0, "debug, info, warn or error"),
     KEY("log", "format", log.format, TYPE_FORMAT, "text", 0, 0, "text, logfmt or json"),
 };

@@ -1,0 +1,34 @@
+/* Tells the world what the prober found (nip66.h), with a key configured for it: appends signed
+ * events to the queue like any that ingest took, so that they go where all events go. Decides what
+ * is told and when: a relay once all its families were tried, at most once an interval, and the
+ * same again at most once an hour; never one that could not be reached, or that is private. The
+ * monitor itself before its first relay, and once a day.
+ *
+ * The prober tells it of each act while it leads, and of nothing else. */
+#ifndef VOLLEY_PROBE_HERALD_H
+#define VOLLEY_PROBE_HERALD_H
+
+#include "probe/act.h"
+#include "probe/targets.h"
+#include "queue/queue.h"
+
+#define HERALD_AGAIN_MS 3600000u /* what did not change is told again */
+
+struct herald_settings {
+    const uint8_t *secret; /* copied; NULL: nothing is told */
+    uint64_t interval_ms;  /* the prober's */
+    uint32_t open_ms, read_ms, nip11_ms;
+};
+
+struct herald;
+struct herald *herald_new(struct queue *q);
+/* Calls under way may be answered later: the queue is closed after this. NULL is fine. */
+void herald_free(struct herald *h);
+void herald_set(struct herald *h, const struct herald_settings *s);
+/* An act at this relay ended, whatever came of it. */
+void herald_note(struct herald *h, const struct target *t, const struct act_result *r,
+                 uint64_t now_ms, int64_t wall_s);
+/* Another one probes now: what was found is too old to be told with later finds. */
+void herald_forget(struct herald *h);
+
+#endif

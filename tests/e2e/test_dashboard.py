@@ -82,6 +82,10 @@ class Dashboard(Scenario):
             "rows": {url: {**{k: l[k] for k in ("depth", "delivered", "failed")}, "state": l["state"].replace("connecting", "backoff")} for url, l in lanes.items()},
         }
 
+    def says(self, b, words):
+        """The next page, when it has come after a click."""
+        wait_for(lambda: "the page to say %r: %s" % (words, b.text("main")), lambda: words in (b.text("main") or ""), 30)
+
     def hold(self, v, url):
         """Nothing is sent there from now on."""
         self.assertEqual(v.run("hold", url).returncode, 0)
@@ -186,21 +190,21 @@ class Dashboard(Scenario):
         wait_for("a replay to be offered", offered, 60, 0.3)
         practice.set("no", "ok")
         b.click(".failed .act")
-        self.assertIn("12 failed deliveries would be sent again", b.text("main"))
+        self.says(b, "12 failed deliveries would be sent again")
         self.assertEqual(practice.counts("no")["accepted"], 0)
         b.type("#token", "not-the-token-at-all")
         b.click("button")
-        self.assertIn("not the admin token", b.text("main"))
+        self.says(b, "not the admin token")
         b.open(url + "/act?act=replay&relay=no&class=blocked")
         b.type("#token", TOKEN)
         b.click("button")
-        self.assertRegex(b.text("main"), r"Job 1: 12 failed deliveries will be sent again")
+        self.says(b, "Job 1: 12 failed deliveries will be sent again")
         wait_for("them to arrive", lambda: practice.counts("no")["accepted"] == 12, 60, 0.2)
         # A receipt, by id, from the form.
         b.open(url)
         b.type("#receipt-id", v.posted()[0][0])
         b.click(".receipt button")
-        wait_for("the receipt", lambda: "event " + v.posted()[0][0] in (b.text("main") or ""), 30)
+        self.says(b, "event " + v.posted()[0][0])
         self.assertIn("delivered", b.text("pre"))
 
     def test_words_of_each_kind_of_failure_however_many_there_are(self):

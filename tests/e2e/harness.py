@@ -336,7 +336,7 @@ class Volley:
 
     @property
     def queue_url(self):
-        return "zmq+ipc://%s/queue.sock" % self.data
+        return self.keys["queue.url"] if self.backend == "redis" else "zmq+ipc://%s/queue.sock" % self.data
 
     def statistics(self, source):
         """What the queue keeps of reaching relays: rows by (relay, family)."""

@@ -62,11 +62,13 @@ static void append_one(struct broker *b, struct json_span json, struct wire_aren
     if (out->err == ERR_NONE) {
         int64_t now_ms = broker_wall_ms(b);
         out->err = store_append(b->store, ev, now_ms, &out->result, &tail, &why);
-        if (out->err == ERR_NONE && !out->result.duplicate) {
+        bool added = out->err == ERR_NONE && !out->result.duplicate;
+        bool heartbeat = added && out->result.pos == 0;
+        if (added && !heartbeat) {
             add_tail(b, &tail);
             note_added(b, out->result.pos, now_ms);
         }
-        b->news += out->err == ERR_NONE && out->result.requeued > 0;
+        b->news += heartbeat || (out->err == ERR_NONE && out->result.requeued > 0);
         event_unref(ev);
     }
     if (out->err != ERR_NONE && !broker_is_refusal(out->err))
@@ -213,6 +215,9 @@ static void do_lease(struct broker *b, const struct lease_call *call, struct wir
                                     .kept_len = out.kept_len,
                                     .lost = out.lost,
                                     .lost_len = out.lost_len};
+    r->lease.heartbeat = store_heartbeat(b->store, &r->lease.heartbeat_number);
+    if (r->lease.heartbeat != NULL)
+        wire_keep(a, r->lease.heartbeat);
     grant(b, call, out.grants, a, &r->lease);
     keep(b, out.kept, a, &r->lease);
 }

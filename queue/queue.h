@@ -98,11 +98,16 @@ struct lease_reply {
     const uint32_t *lost; /* held by the caller's account, but the epoch is stale or the lane is
                              gone: drop at once */
     size_t lost_len;
+    uint64_t heartbeat_number; /* the latest heartbeat, as long as nobody has committed it; 0 */
+    struct event *heartbeat;   /* lent; NULL */
 };
 
 /* ---- commits
  * --------------------------------------------------------------------------------------------------------
  */
+
+/* Of a heartbeat only `lane` (HEARTBEAT_LANE) and `position` (its number) count; whoever committed
+ * it first, the others are COMMIT_REPEATED. COMMIT_INVALID: there never was one of this number. */
 
 struct lane_commit {
     uint32_t lane;
@@ -182,7 +187,8 @@ struct queue_follower {
 };
 
 struct queue_ops {
-    /* Adds an event, or finds it. Answered after the commit that holds it. Errors: ERR_NO_LANES,
+    /* Adds an event, or finds it. Answered after the commit that holds it. A heartbeat is taken
+     * whatever the lanes are. Errors: ERR_NO_LANES,
      * ERR_FILTERED (every lane would filter it), ERR_FULL (max_bytes), ERR_NO_SPACE (disk),
      * ERR_UNKNOWN, ERR_CLOSED; `why` is then a line fit for an OK message. Appends of one loop turn
      * travel together; those of one caller keep their order. The event is referenced until the

@@ -218,6 +218,27 @@ void wire_put_event(struct pack *p, const struct queue_event *e)
 
 /* The canonical bytes are parsed again: they are what is trusted, not what somebody says of them.
  */
+static struct event *parse_event(struct unpack *u, struct wire_arena *a, const uint8_t *bytes,
+                                 size_t len)
+{
+    struct json_span json = {(const char *)bytes, len};
+    struct event *ev;
+    if (event_parse(json, EVENT_LEN_MAX, &ev, NULL) != ERR_NONE) {
+        u->bad = true;
+        return NULL;
+    }
+    wire_keep(a, ev);
+    event_unref(ev);
+    return ev;
+}
+
+struct event *wire_get_bytes_of_event(struct unpack *u, struct wire_arena *a)
+{
+    size_t len;
+    const uint8_t *bytes = unpack_bytes(u, EVENT_LEN_MAX, &len);
+    return u->bad ? NULL : parse_event(u, a, bytes, len);
+}
+
 void wire_get_event(struct unpack *u, struct wire_arena *a, struct queue_event *e)
 {
     size_t len;
@@ -231,13 +252,5 @@ void wire_get_event(struct unpack *u, struct wire_arena *a, struct queue_event *
         u->bad = true;
     if (u->bad || len == 0)
         return;
-    struct json_span json = {(const char *)bytes, len};
-    struct event *ev;
-    if (event_parse(json, EVENT_LEN_MAX, &ev, NULL) != ERR_NONE) {
-        u->bad = true;
-        return;
-    }
-    wire_keep(a, ev);
-    event_unref(ev);
-    e->event = ev;
+    e->event = parse_event(u, a, bytes, len);
 }

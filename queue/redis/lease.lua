@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: base lanes log jobs rows leases plan
+-- needs: base lanes log jobs rows leases plan beat
 -- Renews what a publisher has and says what it is to hold: leases_answer, with the grants.
 
 local REQUESTS_MAX = 256 -- handed to an owner at a time; the next are news once these are taken
@@ -165,7 +165,7 @@ else
         kept[i] = keep(lane, call.id)
     end
     answer = base.reply(struct.pack('<i8I8I8', base.now_ms(), base.get('head'), base.get('registry_version')) ..
-        list(granted) .. list(kept) .. list(lost))
+        list(granted) .. list(kept) .. list(lost) .. beat.due())
 end
 base.finish()
 return answer

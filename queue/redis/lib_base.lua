@@ -24,6 +24,7 @@
 --                           :hist hash, :asked zset
 --   p:stat          zset    lanes with statistics (lib_stat: p:lane:<n>:stat) by their version
 --   p:jobs          zset    numbers of replay jobs; p:job:<j> hash, p:job:<j>:lanes hash, p:job:<j>:<n> zset
+--   p:beat          string  the latest heartbeat's canonical bytes (lib_beat)
 --   p:tail          channel what was appended, as the broker publishes it
 -- The groups of p:log stand where the lanes do, for others to see; the queue itself reads none.
 -- No script ever walks the keys of the server.
@@ -123,7 +124,7 @@ end
 -- ---- frames
 
 -- A reader: { s, at, bad }. What is not there reads as zeros and is remembered.
-local wire = {}
+local wire = { VERSION = 3 }
 function wire.reader(s, at)
     return { s = s, at = at or 1, bad = false }
 end
@@ -170,12 +171,12 @@ end
 -- What comes before the parts: Lua looks at every byte of every string that it makes, so long
 -- answers are better put together once.
 function base.reply_head()
-    return struct.pack('<I2B', 2, bit.bor(string.byte(base.frame, 3), 128)) ..
+    return struct.pack('<I2B', wire.VERSION, bit.bor(string.byte(base.frame, 3), 128)) ..
         string.sub(base.frame, 4, 11) .. '\0'
 end
 function base.refuse(err, why)
     why = why or ''
-    return struct.pack('<I2B', 2, bit.bor(string.byte(base.frame, 3), 128)) ..
+    return struct.pack('<I2B', wire.VERSION, bit.bor(string.byte(base.frame, 3), 128)) ..
         string.sub(base.frame, 4, 11) .. struct.pack('<BI4', err, #why) .. why
 end
 function wire.pack_str(s)

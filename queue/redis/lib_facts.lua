@@ -20,12 +20,14 @@ function facts.less(a, b)
     return false
 end
 
--- The facts that came beside an append's frame, at `at`: an entry to be, and where the next begins.
+-- The facts that came beside an append's frame, at `at`: an entry to be (or a heartbeat), and where
+-- the next begins.
 function facts.given(s, at)
     local e, flags, address, count = {}, nil, nil, nil
     e.id, e.author, e.created, e.kind, flags, address, count, at = struct.unpack(facts.GIVEN, s, at)
     e.created = string.reverse(e.created)
     e.rest = ''
+    e.heartbeat = flags >= 2
     if flags % 2 == 1 then
         e.address = address
         e.rest = e.created .. address

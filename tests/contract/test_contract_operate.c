@@ -401,6 +401,10 @@ static void beats_tell_when_a_lease_call_would_bring_something_new(void **state)
     defs[1].window = 5;
     (void)define(r, defs, 2);
     assert_news(r, news, true);
+    (void)append(r, make_heartbeat(1));
+    assert_news(r, news, true);
+    (void)append(r, make_heartbeat(1)); /* again */
+    assert_news(r, news, false);
     holder_lease(r, &other, NULL); /* the first shall give one back */
     assert_news(r, news, true);
     holder_lease(r, &h, NULL);

@@ -129,6 +129,9 @@ void say_lease(struct buf *out, const struct answer *a)
         say_kept(out, &r->kept[i]);
     for (size_t i = 0; i < r->lost_len; i++)
         say(out, "lost %" PRIu32 "\n", r->lost[i]);
+    if (r->heartbeat != NULL)
+        say(out, "heartbeat %" PRIu64 " %.*s\n", r->heartbeat_number, (int)r->heartbeat->len,
+            r->heartbeat->bytes);
 }
 
 /* ---- commits, definitions ---- */
@@ -213,6 +216,8 @@ void say_depth(struct buf *out, const struct answer *a)
         "now %" PRId64 " head %" PRIu64 " first %" PRIu64 " events %" PRIu64 " bytes %" PRIu64
         " of %" PRIu64 "\n",
         d->now_ms, d->head, d->first, d->events, d->bytes, d->max_bytes);
+    say(out, "heartbeat %" PRIu64 " at %" PRId64 " taken %" PRIu64 " at %" PRId64 "\n",
+        d->heartbeat.number, d->heartbeat.accepted_ms, d->heartbeat.taken, d->heartbeat.taken_ms);
     for (size_t i = 0; i < d->lanes_len; i++)
         say_status(out, &d->lanes[i]);
 }

@@ -13,7 +13,8 @@
 #define THANKS       "[\"CLOSE\",\"" SUBSCRIPTION "\"]"
 #define MESSAGE_MAX  (1024u * 1024u)
 #define QUEUE_MAX    4096u
-#define READ_BUDGET  (64u * 1024u) /* bytes a turn */
+#define READ_BUDGET  (64u * 1024u)        /* bytes a turn */
+#define BYTES_MAX    (2u * 1024u * 1024u) /* one event was asked for: more is no answer */
 #define HANDLES      3
 
 struct peek {
@@ -24,7 +25,8 @@ struct peek {
     uv_idle_t soon; /* there is something to read that the descriptor does not tell of */
     int polled, handles;
     uint64_t began_us;
-    bool over; /* the answer is there */
+    size_t bytes; /* that came */
+    bool over;    /* the answer is there */
     struct peek_result result;
     peek_fn *fn;
     void *arg;
@@ -87,7 +89,10 @@ static ssize_t io_send(void *arg, const uint8_t *data, size_t len)
 
 static ssize_t io_recv(void *arg, uint8_t *data, size_t len)
 {
-    return link_recv(((struct peek *)arg)->link, data, len);
+    struct peek *k = arg;
+    ssize_t n = link_recv(k->link, data, len);
+    k->bytes += n > 0 ? (size_t)n : 0;
+    return n;
 }
 
 static bool is_ours(struct json_span sub)
@@ -127,6 +132,10 @@ static void go_on(struct peek *k)
     }
     if (e != ERR_NONE) {
         fail(k, e == ERR_CLOSED ? "it hung up without an answer" : "it does not speak NIP-01");
+        return;
+    }
+    if (k->bytes > BYTES_MAX) {
+        fail(k, "it sends more than was asked for");
         return;
     }
     e = websocket_flush(k->ws);

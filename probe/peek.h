@@ -7,7 +7,8 @@
 
 struct peek_result {
     bool answered;  /* EOSE, or CLOSED: `text` has its words */
-    bool timed_out; /* not answered: silent for too long. Else it hung up, or spoke no NIP-01 */
+    bool timed_out; /* not answered: silent for too long. Else it hung up, spoke no NIP-01, or went
+                       on and on */
     uint64_t us;    /* until the answer, or the end */
     char text[160]; /* not answered: why */
 };

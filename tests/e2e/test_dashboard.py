@@ -4,14 +4,16 @@ import concurrent.futures
 import os
 import re
 import signal
+import socket
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
 from browser import Browser
-from harness import ROOT, Scenario, main, wait_for
+from harness import ROOT, Process, Scenario, main, wait_for
 
 TOKEN = "a-token-of-some-length"
 EVIL = "<b/id=evil/onclick='x'>&\"evil"
@@ -51,11 +53,11 @@ class Dashboard(Scenario):
         v.up()
         return practice, v, v.probe()
 
-    def get(self, url, headers=None, data=None, method=None):
+    def get(self, url, headers=None, data=None, method=None, seconds=60):
         """(status, text, headers)."""
         request = urllib.request.Request(url, data, headers or {}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.status, answer.read().decode(), answer.headers
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode(), e.headers
@@ -347,6 +349,24 @@ class Dashboard(Scenario):
         v.services["up"].kill(signal.SIGHUP)
         wait_for("all to read", lambda: self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0] == 200, 30)
         self.assertEqual(self.get(url + "/act", {}, b"act=hold&relay=one")[0], 403)
+
+    def test_it_answers_again_after_it_was_out_of_descriptors(self):
+        practice = self.practice("one:v4")
+        v = self.volley(list(practice.urls.values()))
+        v.start_all()
+        few = os.path.join(self.folder, "few")
+        with open(few, "w") as f:
+            f.write('#!/bin/sh\nulimit -n 48; exec %s "$@"\n' % v.program)
+        os.chmod(few, 0o755)
+        v.services["probe"] = Process([few, "probe", "-c", v.config], os.path.join(v.folder, "probe.log"))
+        url = v.probe()
+        host, port = urllib.parse.urlsplit(url).netloc.split(":")
+        crowd = [socket.create_connection((host, int(port)), 10) for _ in range(60)]
+        time.sleep(1)  # so many were let in as there are descriptors
+        for c in crowd:
+            c.close()
+        wait_for("the probe to answer", lambda: self.get(url + "/healthz", seconds=5)[0] == 200, 30, 0.3)
+        v.stop()
 
     def test_what_others_can_reach_needs_a_token(self):
         v = self.volley([], keys={"probe.listen": "0.0.0.0:0"})

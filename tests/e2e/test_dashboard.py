@@ -252,10 +252,24 @@ class Dashboard(Scenario):
         status, text, headers = self.get(url + "/act", {"Authorization": "Bearer " + TOKEN, "Origin": "http://" + host}, urllib.parse.urlencode({"act": "hold", "relay": "no"}).encode())
         self.assertEqual(status, 200, text)
         wait_for("the publisher to hear of it", lambda: v.depth()[0][practice.urls["no"]]["state"] == "held", 10)
-        for name, value in (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin")):
-            self.assertEqual(headers[name], value)
-        self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
-        self.assertNotIn("Set-Cookie", headers)
+
+    def test_no_answer_may_be_framed_kept_or_taken_for_another_type(self):
+        practice, v, url = self.pipeline(["one:v4"])
+        wait_for("all to be well", lambda: self.get(url + "/healthz")[0] == 200, 30, 0.3)
+        rows = [("/", {}, 200), ("/sections", {}, 200), ("/style.css", {}, 200), ("/script.js", {}, 200), ("/act?act=hold&relay=one", {}, 200), ("/receipt?id=x", {}, 400), ("/receipt?id=" + "0" * 64, {}, 404), ("/api/depth", {}, 200), ("/api/relays", {}, 200), ("/api/failed", {}, 200), ("/api/failed?limit=x", {}, 400), ("/metrics", {}, 200), ("/metrics/relays", {}, 200), ("/properties", {}, 200), ("/healthz", {}, 200), ("/nothing", {}, 404), ("/", {"Host": "evil.example"}, 403), ("/", {"Forwarded": "for=192.0.2.1"}, 401)]
+        for path, asked, wanted in rows:
+            status, _, headers = self.get(url + path, asked)
+            self.assertEqual(status, wanted, path)
+            for name, value in (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin"), ("X-Frame-Options", "DENY"), ("Cross-Origin-Resource-Policy", "same-origin")):
+                self.assertEqual(headers[name], value, path)
+            policy = dict(p.strip().split(" ", 1) for p in headers["Content-Security-Policy"].split(";"))
+            self.assertEqual({k: policy[k] for k in ("default-src", "frame-ancestors", "base-uri", "form-action", "script-src")}, {"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'", "form-action": "'self'", "script-src": "'self'"}, path)
+            self.assertEqual((headers["Set-Cookie"], headers["Access-Control-Allow-Origin"]), (None, None), path)
+            self.assertEqual(headers["WWW-Authenticate"] is not None, status == 401, path)
+        for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "NONSENSE"):
+            self.assertEqual(self.get(url + "/act", {}, None, method)[0], 405, method)
+        status, text, headers = self.get(url + "/", {}, None, "HEAD")
+        self.assertEqual((status, text), (200, ""))
 
     def test_json_is_the_commands_own(self):
         practice, v, url = self.pipeline(["no:v4", "fine:v4"], {"no": "refuse=blocked: not today"})

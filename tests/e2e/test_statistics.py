@@ -222,6 +222,49 @@ class Probes(Scenario):
             self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)
         v.stop()
 
+    def test_a_prober_that_was_frozen_wakes_up_to_another_one(self):
+        relays = self.practice(*["r%d:v4" % i for i in range(6)])
+        v = self.queue(list(relays.urls.values()))
+        one = self.prober(v, 2000, "one")
+        self.probes(v, lambda rows: len(rows) == 6)
+        two = self.prober(v, 2000, "two")
+        one.kill(signal.SIGSTOP)
+        before = one.log().count("probed")
+        try:
+            wait_for("the other one to act", lambda: two.log().count("probed") >= 6, 60, 0.2)
+        finally:
+            one.kill(signal.SIGCONT)
+        wait_for(lambda: "the first to notice: " + one.log(), lambda: "probing pauses" in one.log() or "another prober leads" in one.log(), 20, 0.2)
+        time.sleep(4)  # two intervals
+        self.assertLessEqual(one.log().count("probed") - before, 1, "but for what had ended while it was frozen")
+        self.assertEqual((one.stop(), two.stop()), (0, 0))
+        rows = v.statistics("probe")
+        for name, url in relays.urls.items():
+            # An act that was under way in the one that froze, or when the other ended, is nobody's.
+            self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)
+        v.stop()
+
+    def test_a_prober_that_can_not_renew_its_lead_pauses(self):
+        relays = self.practice("a:v4", "b:v4")
+        v = self.queue(list(relays.urls.values()))
+        p = self.prober(v, 1000)
+        self.probes(v, lambda rows: len(rows) == 2)
+        v.services["queue"].kill(signal.SIGSTOP)
+        try:
+            # Another one might lead when the term is over: it stops before that.
+            wait_for(lambda: "it to pause: " + p.log(), lambda: "the lead was not renewed" in p.log(), 30, 0.2)
+            paused = [relays.counts(n)["reads"] for n in relays.urls]
+            time.sleep(4)
+            self.assertEqual([relays.counts(n)["reads"] for n in relays.urls], paused)
+        finally:
+            v.services["queue"].kill(signal.SIGCONT)
+        wait_for("it to go on", lambda: all(relays.counts(n)["reads"] > paused[i] for i, n in enumerate(relays.urls)), 30, 0.2)
+        self.assertEqual(p.stop(), 0)
+        rows = v.statistics("probe")
+        for name, url in relays.urls.items():
+            self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)
+        v.stop()
+
     def test_volley_up_probes_as_often_as_told(self):
         relays = self.practice("a:dual", "b:v4:0:down")
         v = self.volley(list(relays.urls.values()), keys={"probe.interval": "2s"})

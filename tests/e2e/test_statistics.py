@@ -168,10 +168,18 @@ class Probes(Scenario):
         for name in specs:
             counts = relays.counts(name)
             self.assertEqual((counts["events"], counts["bad"]), (0, 0), "%s: nothing was written" % name)
-            reads = sum(sum((1 for _ in range(rows[(urls[name], f)]["1h"]["attempts"]))) for f in ("ipv6", "ipv4") if cells.get((urls[name], f)) == "ok")
+            reads = sum(rows[(urls[name], f)]["1h"]["attempts"] for f in ("ipv6", "ipv4") if cells.get((urls[name], f)) == "ok")
             if specs[name][1] in ("ok", "document", "garbage", "auth"):
                 # The last one may have been given up with the prober.
                 self.assertIn(counts["reads"] - reads, (0, 1, 2), name)
+            for family in ("ipv6", "ipv4"):
+                found = cells.get((urls[name], family))
+                attempts = rows[(urls[name], family)]["1h"]["attempts"] if found else 0
+                # Who opened a websocket is asked for its document, too, by a connection of its own; a dead port sees nobody.
+                opened = found == "ok" or (name == "silent" and family == "ipv4")
+                dead = found is None or found == "refused" or name == "blackhole" or (name, family) == ("dead6", "ipv6")
+                expected = 0 if dead else attempts * (2 if opened else 1)
+                self.assertIn(counts["connections_" + family] - expected, (0,) if dead else (0, 1, 2), (name, family))
         seen = relays.counts("v4")
         row = rows[(urls["v4"], "ipv4")]
         self.assertEqual((row["software"], row["address"]), ("volley practice", "127.0.0.1"))

@@ -1,7 +1,10 @@
 """Statistics: each cell says what happened, as the practice relays counted it themselves; nothing is lost by restarts."""
+import json
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -104,6 +107,67 @@ class Delivery(Scenario):
         self.assertEqual(rows[(url, "ipv4")]["1h"]["attempts"], relays.counts("a")["connections_ipv4"])
         v.stop()
 
+
+
+class Door:
+    """Opens a port on ::1 that leads to the same one on 127.0.0.1: a relay whose IPv6 came to life."""
+
+    def __init__(self, port):
+        self.port, self.came = port, 0
+        self.s = socket.create_server(("::1", port), family=socket.AF_INET6)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.s.accept()
+                far = socket.create_connection(("127.0.0.1", self.port), 10)
+            except OSError:
+                return
+            self.came += 1
+            threading.Thread(target=self.serve, args=(near, far), daemon=True).start()
+
+    def serve(self, near, far):
+        with near, far:
+            back = threading.Thread(target=self.copy, args=(far, near), daemon=True)
+            back.start()
+            self.copy(near, far)
+            back.join()
+
+    def copy(self, one, other):
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.s.close()
+
+
+class Choice(Scenario):
+    def test_what_probes_find_gives_ipv6_its_turn_back(self):
+        relays = self.practice("a:v4")
+        port = int(relays.urls["a"].rsplit(":", 1)[1])
+        url = "ws://localhost:%d" % port
+        v = self.volley([url], keys={"publisher.demote_after": 1, "publisher.demote_for": "1h", "publisher.idle_close": "500ms", "probe.interval": "2s"})
+        v.up()
+        v.post(1, "--seed", 1)
+        v.wait_drained()
+        first = json.loads(v.run("test", "--json").stdout)
+        self.assertEqual((first["first"], first["would_use"]), ("ipv4", "ipv4"), "nobody listens on IPv6: it lost its turn")
+        door = Door(port)
+        self.started.append(door)
+        # The publisher asks what probers found once a minute.
+        wait_for(lambda: "IPv6 to have its turn again\n" + v.logs(), lambda: "IPv6 goes first again: a probe reached it" in v.services["up"].log(), 120, 0.3)
+        again = json.loads(v.run("test", "--json").stdout)
+        self.assertEqual((again["first"], again["would_use"]), ("ipv6", "ipv6"))
+        v.post(1, "--seed", 2, name="more")
+        v.wait_drained()
+        wait_for("the delivery by IPv6", lambda: v.statistics("delivery").get((url, "ipv6"), {}).get("1h", {}).get("deliveries") == 1, 30, 0.3)
+        self.assertGreater(door.came, 2)
+        v.stop()
 
 
 class Probes(Scenario):

@@ -118,6 +118,8 @@ static void total_json(const struct queue_depth *d, const struct depth_total *su
     cJSON_AddNumberToObject(o, "events", (double)d->events);
     cJSON_AddNumberToObject(o, "bytes", (double)d->bytes);
     cJSON_AddNumberToObject(o, "max_bytes", (double)d->max_bytes);
+    cJSON_AddItemToObject(o, "heartbeat_accepted", time_or_null(d->heartbeat.accepted_ms));
+    cJSON_AddItemToObject(o, "heartbeat_delivered", time_or_null(d->heartbeat.taken_ms));
     cJSON_AddNumberToObject(o, "now", (double)(d->now_ms / 1000));
     print_json(o, out);
 }

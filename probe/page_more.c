@@ -116,13 +116,12 @@ static void heartbeat_line(const struct knowledge *k, FILE *out)
     if (h->number == 0)
         (void)fputs("none has come yet", out);
     else if (h->taken == h->number) {
-        (void)fputs("the last one went through in ", out);
-        put_duration(out, h->taken_ms - h->accepted_ms);
-        (void)fputs(", ", out);
+        (void)fprintf(out, "the last one went through in %.2f s, ",
+                      (double)(h->taken_ms - h->accepted_ms) / 1000.0);
         put_age(out, h->taken_ms, d->now_ms);
         (void)fputs(" ago", out);
     } else {
-        (void)fputs("the last one is in the queue since ", out);
+        (void)fputs("the last one has been in the queue for ", out);
         put_age(out, h->accepted_ms, d->now_ms);
         (void)fputs(" and no publisher has taken it", out);
     }

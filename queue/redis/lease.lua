@@ -59,8 +59,8 @@ local function look_at_held(call)
             if h.give_back == 1 then
                 leases.set_free(lane)
             else
-                if lane.told == 0 or lane.live ~= h.live then
-                    lane.live, lane.told = h.live, 1
+                if lane.told ~= leases.TOLD or lane.live ~= h.live then
+                    lane.live, lane.told = h.live, leases.TOLD
                     leases.touch(lane)
                 end
                 kept[#kept + 1] = lane

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: base lanes log jobs rows leases plan beat
+-- needs: base bytes lanes log jobs rows leases plan beat
 -- Renews what a publisher has and says what it is to hold: leases_answer, with the grants.
 
 local REQUESTS_MAX = 256 -- handed to an owner at a time; the next are news once these are taken

@@ -42,6 +42,7 @@ struct probe {
     struct guard_rules rules;
     struct knowledge k;
     struct asker asker;
+    struct heart *heart; /* not ours; NULL */
     char ingest[CONFIG_LISTEN_MAX][80], listen[CONFIG_LISTEN_MAX][80];
     const char *ingest_list[CONFIG_LISTEN_MAX + 1], *listen_list[CONFIG_LISTEN_MAX + 1];
     char ask[CONFIG_TEXT_SIZE]; /* where ingest is asked; "": nowhere */

@@ -69,13 +69,18 @@ void request_wait(struct request *r)
 
 static bool is_page(const struct request *r)
 {
-    return strncmp(r->path, "/act", 4) == 0 || strcmp(r->path, "/receipt") == 0;
+    static const char *const pages[] = {"/", "/act", "/receipt"};
+
+    for (size_t i = 0; i < COUNT_OF(pages); i++)
+        if (strcmp(r->path, pages[i]) == 0)
+            return true;
+    return false;
 }
 
 void request_fail(struct request *r, unsigned status, const char *why)
 {
     if (is_page(r)) {
-        page_begin("volley", r->text.out);
+        page_begin("volley", r->window, r->text.out);
         (void)fputs("<section><p class=\"bad\" role=\"alert\">", r->text.out);
         html_text(r->text.out, why);
         (void)fputs("</p></section>\n", r->text.out);
@@ -115,7 +120,8 @@ bool request_form(const struct request *r, const char *name, char *out, size_t s
 
 static struct page_look look_of(const struct request *r)
 {
-    return (struct page_look){.now_ms = clock_boot_ms(), .admin = r->p->rules.token.is_set};
+    return (struct page_look){
+        .now_ms = clock_boot_ms(), .admin = r->p->rules.token.is_set, .window = r->window};
 }
 
 static void get_dashboard(struct request *r)
@@ -231,6 +237,21 @@ static void tell_refused(struct probe *p, enum guard_answer a)
     LOG(LOG_WARN, "a request with a wrong admin token was refused");
 }
 
+/* The reader's window, by the form or by the URL. False: refused. */
+static bool take_window(struct request *r)
+{
+    char text[8];
+    const char *asked = request_query(r, "window");
+
+    if (r->form != NULL)
+        asked = request_form(r, "window", text, sizeof text) ? text : NULL;
+    if (page_window_of(asked, &r->window))
+        return true;
+    r->window = PAGE_WINDOW;
+    request_fail(r, MHD_HTTP_BAD_REQUEST, "window: 1h, 24h or 7d.");
+    return false;
+}
+
 static void serve_post(struct request *r, const struct path *path)
 {
     char token[TOKEN_SIZE];
@@ -253,7 +274,7 @@ static void serve_post(struct request *r, const struct path *path)
         request_fail(
             r, a == GUARD_NO_TOKEN || a == GUARD_WRONG_TOKEN ? MHD_HTTP_FORBIDDEN : status_of(a),
             guard_words(a));
-    else
+    else if (take_window(r))
         path->post(r);
 }
 
@@ -272,9 +293,10 @@ static void serve(struct request *r)
         request_fail(r, status_of(a), guard_words(a));
     } else if (path == NULL)
         request_fail(r, MHD_HTTP_NOT_FOUND, "There is nothing here. The dashboard is at /.");
-    else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
-        path->get(r);
-    else
+    else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0) {
+        if (take_window(r))
+            path->get(r);
+    } else
         request_fail(r, MHD_HTTP_METHOD_NOT_ALLOWED, "This method is not offered here.");
 }
 

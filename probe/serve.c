@@ -237,19 +237,25 @@ static void tell_refused(struct probe *p, enum guard_answer a)
     LOG(LOG_WARN, "a request with a wrong admin token was refused");
 }
 
-/* The reader's window, by the form or by the URL. False: refused. */
-static bool take_window(struct request *r)
+/* The reader's window, by the form or by the URL: a refusal's page leads back to it, too. */
+static void take_window(struct request *r)
 {
     char text[8];
     const char *asked = request_query(r, "window");
 
     if (r->form != NULL)
         asked = request_form(r, "window", text, sizeof text) ? text : NULL;
-    if (page_window_of(asked, &r->window))
-        return true;
-    r->window = PAGE_WINDOW;
-    request_fail(r, MHD_HTTP_BAD_REQUEST, "window: 1h, 24h or 7d.");
-    return false;
+    r->window_unknown = !page_window_of(asked, &r->window);
+    if (r->window_unknown)
+        r->window = PAGE_WINDOW;
+}
+
+static void go(struct request *r, void (*path)(struct request *r))
+{
+    if (r->window_unknown)
+        request_fail(r, MHD_HTTP_BAD_REQUEST, "window: 1h, 24h or 7d.");
+    else
+        path(r);
 }
 
 static void serve_post(struct request *r, const struct path *path)
@@ -274,8 +280,8 @@ static void serve_post(struct request *r, const struct path *path)
         request_fail(
             r, a == GUARD_NO_TOKEN || a == GUARD_WRONG_TOKEN ? MHD_HTTP_FORBIDDEN : status_of(a),
             guard_words(a));
-    else if (take_window(r))
-        path->post(r);
+    else
+        go(r, path->post);
 }
 
 static void serve(struct request *r)
@@ -284,6 +290,7 @@ static void serve(struct request *r)
     enum guard_answer a = guard_read(&r->p->rules, &r->facts);
     bool post = strcmp(r->method, "POST") == 0;
 
+    take_window(r);
     if (r->p->quiet)
         request_fail(r, MHD_HTTP_SERVICE_UNAVAILABLE, "shutting down");
     else if (post && path != NULL)
@@ -293,10 +300,9 @@ static void serve(struct request *r)
         request_fail(r, status_of(a), guard_words(a));
     } else if (path == NULL)
         request_fail(r, MHD_HTTP_NOT_FOUND, "There is nothing here. The dashboard is at /.");
-    else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0) {
-        if (take_window(r))
-            path->get(r);
-    } else
+    else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
+        go(r, path->get);
+    else
         request_fail(r, MHD_HTTP_METHOD_NOT_ALLOWED, "This method is not offered here.");
 }
 

@@ -23,6 +23,7 @@ struct request {
     char *form; /* of a POST; owned */
     size_t form_len;
     enum stat_window window; /* what the reader looks at */
+    bool window_unknown;     /* there is none of that name */
     bool too_long;
     bool served; /* was handed to its path's function */
     bool waits;  /* suspended: the queue is asked */

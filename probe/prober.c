@@ -256,6 +256,8 @@ static void on_statistics(void *arg, enum err e, const struct statistics_page *s
     struct prober *p = arg;
     if (e == ERR_NONE && !p->closing && p->leads) {
         targets_learn(&p->targets, s);
+        for (size_t i = 0; i < s->len; i++)
+            herald_recall(p->herald, &s->relays[i], s->now_ms, clock_boot_ms(), clock_wall_s());
         if (s->next != 0) {
             ask_statistics(p, s->next);
         } else {

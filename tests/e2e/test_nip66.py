@@ -87,7 +87,7 @@ class Told(TorScenario):
         before = {n: len(told(relays, n)) for n in urls}
         v.services["up"].stop()
         v.up()
-        done = {k: r["1h"]["attempts"] for k, r in v.statistics("probe").items() if k[0] in urls.values()}
+        done = {k: r["1h"]["attempts"] for k, r in v.statistics("probe").items() if k[0] in urls.values() and r["streak"] > 0}  # the dead are tried less often
         wait_for(lambda: "three more probes of each\n" + v.logs(), lambda: all(v.statistics("probe")[k]["1h"]["attempts"] >= n + 3 for k, n in done.items()), 120, 0.5)
         for name in urls:
             events = told(relays, name)

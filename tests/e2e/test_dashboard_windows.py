@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import struct
+import subprocess
 import sys
 import time
 
@@ -24,14 +25,20 @@ def told(us):
 
 
 class Windows(DashboardScenario):
-    def counted(self, v, count, ago_s, boot_s):
-        """So many events are delivered, so long ago by the queue's clocks."""
-        clock = os.path.join(v.folder, "clock")
-        with open(clock, "wb") as f:
-            f.write(struct.pack("<Q", int((time.time() - ago_s) * 1e6)))
-        v.services["queue"] = Process(["unshare", "--time", "--fork", "--kill-child", "--boottime", str(boot_s), v.program, "queue", "-c", v.config],
-                                      os.path.join(v.folder, "queue.log"), env={"LD_PRELOAD": CLOCK, "CLOCK_FILE": clock})
+    def queue(self, v, ago_s):
+        """A queue whose clocks are so far back: both, so that time has passed for it, rather than jumped, when it starts later."""
+        env, clock = {}, os.path.join(v.folder, "clock")
+        if ago_s:
+            with open(clock, "wb") as f:
+                f.write(struct.pack("<Q", int((time.time() - ago_s) * 1e6)))
+            env = {"LD_PRELOAD": CLOCK, "CLOCK_FILE": clock}
+        v.services["queue"] = Process(["unshare", "--time", "--fork", "--kill-child", "--boottime", str(30 * 86400 - ago_s), v.program, "queue", "-c", v.config],
+                                      os.path.join(v.folder, "queue.log"), env=env)
         wait_for(lambda: "the queue\n" + v.logs(), lambda: v.run("depth", "--json").returncode == 0, 20)
+
+    def counted(self, v, count, ago_s):
+        """So many events are delivered, so long ago by the queue's clocks."""
+        self.queue(v, ago_s)
         for service in ("publisher", "ingest"):
             v.start(service)
         v.wait_lanes()
@@ -78,16 +85,17 @@ class Windows(DashboardScenario):
         """)
 
     def test_each_window_has_its_own_numbers_and_they_are_those_of_the_api(self):
-        if os.geteuid() != 0:
-            self.skipTest("a time namespace needs root")
+        if subprocess.run(["unshare", "--time", "--fork", "true"], capture_output=True).returncode != 0:
+            self.skipTest("no time namespace can be made here")
         practice = self.practice("dual:dual:0:cut_after=1", "refused6:refused6:0:cut_after=1", "dead:v4:0:down")
         v = self.volley(list(practice.urls.values())[:2], build="release", keys=KEYS)
-        self.counted(v, 7, 5 * 86400, 30_000_000)
-        self.counted(v, 5, 20 * 3600, 20_000_000)
+        self.counted(v, 7, 5 * 86400)
+        self.counted(v, 5, 20 * 3600)
         v.relays = list(practice.urls.values())
         v.write_config()
-        v.start_all()
-        v.start("probe")
+        self.queue(v, 0)
+        for service in ("publisher", "ingest", "probe"):
+            v.start(service)
         url = v.probe()
         v.post(3, "--seed", 1)
         v.wait_drained(30, v.relays[:2])

@@ -263,7 +263,7 @@ static void take_window(struct request *r)
     const char *asked = request_query(r, "window");
 
     if (r->form != NULL)
-        asked = request_form(r, "window", text, sizeof text) ? text : NULL;
+        asked = !request_form(r, "window", text, sizeof text) ? "?" : text[0] != '\0' ? text : NULL;
     r->window_unknown = !page_window_of(asked, &r->window);
     if (r->window_unknown)
         r->window = PAGE_WINDOW;

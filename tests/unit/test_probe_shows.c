@@ -230,7 +230,7 @@ static void the_dashboard_shows_all_of_it_as_text(void **state)
 {
     (void)state;
     struct knowledge k = evil_knowledge();
-    const struct page_look look = {.now_ms = 101 * S, .admin = true};
+    const struct page_look look = {.now_ms = 101 * S, .admin = true, .window = PAGE_WINDOW};
     struct html_stream s;
     html_open(&s);
     page_dashboard(&k, &look, s.out);
@@ -241,8 +241,10 @@ static void the_dashboard_shows_all_of_it_as_text(void **state)
     assert_has(text, "<dd id=\"total-waiting\"><data value=\"3\">3</data>");
     assert_has(text, "<dd id=\"total-accepted\"><data value=\"7\">7</data>");
     assert_has(text, "last error: &lt;b onclick=&quot;x&quot;&gt;&amp;&#39;evil</span>");
-    assert_has(text, "v6 1/4, v4 0/0");
-    assert_has(text, "class=blocked&amp;act=replay\">replay</a>");
+    assert_has(text, "v6 1/4, v4 0/0 since it began<");
+    assert_has(text, "class=blocked&amp;act=replay\">replay<span class=\"quiet\"> &lt;b onclick=");
+    assert_has(text, "role=\"status\">events are being delivered, but not all of them everywhere");
+    assert_has(text, "<a class=\"bad\" href=\"#failed\">2 failed deliveries</a>");
     assert_has(text, "<li>publisher &lt;b");
     assert_has(text, ": has 2 relays</li>");
     free(text);

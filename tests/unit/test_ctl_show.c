@@ -182,7 +182,7 @@ static void numbers_are_short(void **state)
 
 static char *print(const struct table *t, size_t width, size_t lines_max, bool colours)
 {
-    char *text;
+    char *text = NULL;
     size_t len;
     FILE *out = open_memstream(&text, &len);
     assert_non_null(out);

@@ -10,10 +10,30 @@ import os
 import re
 import tarfile
 
+import schema
+import yaml_subset
+from harness import ROOT
+
+START9 = os.path.join(ROOT, "packaging", "start9")
 SYSTEM_IMAGES = {"compat", "utils"}
 ICON_MAX = 102400
 DEFAULT_ASSETS = {"license": "LICENSE.md", "instructions": "INSTRUCTIONS.md", "icon": "icon.png", "docker-images": "docker-images"}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the name of an image's file, and what it says inside
+
+
+def rules(kind):
+    with open(os.path.join(START9, "schemas", kind + ".json")) as f:
+        return json.load(f)
+
+
+def problems(kind, value):
+    """What is wrong with a manifest, or with what a script printed."""
+    return schema.problems(value, rules(kind))
+
+
+def manifest():
+    with open(os.path.join(START9, "manifest.yaml")) as f:
+        return yaml_subset.read(f.read())
 
 
 def procedures(m):
@@ -119,6 +139,14 @@ def matches(spec, value):
 def mismatches(spec, config):
     """Names of the fields whose value StartOS refuses; a field that is missing counts as null."""
     return [name for name, field in spec.items() if not matches(field, config.get(name))]
+
+
+def filled_in(spec, relays, pubkey):
+    """What StartOS hands over once an owner typed: the defaults, addresses for the pointers, what has no default."""
+    config = {k: s["default"] for k, s in spec.items() if "default" in s and s["type"] != "string"}
+    config.update({k: k.split("-")[0] + k[-3] + ".local" for k, s in spec.items() if s["type"] == "pointer"})
+    config.update({"tor-address": "relayaddress.onion", "dashboard-tor-address": "boardaddress.onion", "password": "x" * 24, "relays": relays, "pubkeys": [pubkey], "route": "direct"})
+    return config
 
 
 # ---- running ----

@@ -6,21 +6,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
-import schema
 import start9_pack
 import yaml_subset
+from start9_pack import START9, filled_in, manifest, mismatches, problems
 from harness import ROOT, Client, Process, Scenario, clean_env, free_port, main, sign, wait_for
-
-START9 = os.path.join(ROOT, "packaging", "start9")
-
-def rules(kind):
-    with open(os.path.join(START9, "schemas", kind + ".json")) as f:
-        return json.load(f)
-
-
-def manifest():
-    with open(os.path.join(START9, "manifest.yaml")) as f:
-        return yaml_subset.read(f.read())
 
 
 class Start9(Scenario):
@@ -38,7 +27,7 @@ class Start9(Scenario):
         return subprocess.run([os.path.join(START9, name)], input=text, capture_output=True, text=True, timeout=120, env=self.env)
 
     def right(self, kind, value):
-        self.assertEqual(schema.problems(value, rules(kind)), [])
+        self.assertEqual(problems(kind, value), [])
         return value
 
     def output(self, kind, name, text="", read=json.loads):
@@ -47,13 +36,9 @@ class Start9(Scenario):
         return self.right(kind, read(r.stdout))
 
     def configuration(self, relays):
-        """What StartOS would hand over: the defaults, addresses for the pointers, and what the owner typed."""
         spec = self.output("config", "get-config.sh")["spec"]
-        config = {k: s["default"] for k, s in spec.items() if "default" in s and s["type"] != "string"}
-        config.update({k: k.split("-")[0] + k[-3] + ".local" for k, s in spec.items() if s["type"] == "pointer"})
-        config.update({"tor-address": "relayaddress.onion", "dashboard-tor-address": "boardaddress.onion", "password": "x" * 24, "relays": relays, "route": "direct"})
-        config["pubkeys"] = [json.loads(sign((7, 1700000000, 1, [], "x"))[0])["pubkey"]]
-        self.assertEqual(start9_pack.mismatches(spec, config), [])
+        config = filled_in(spec, relays, json.loads(sign((7, 1700000000, 1, [], "x"))[0])["pubkey"])
+        self.assertEqual(mismatches(spec, config), [])
         return config
 
     def test_manifest(self):
@@ -87,29 +72,29 @@ class Start9(Scenario):
 
         for path, value in ((["license"], None), (["main", "entrypoint"], None), (["main", "entrypiont"], "x"), (["min-os-version"], "0.3.5"), (["version"], "1"), (["description", "short"], "x" * 161),
                             (["main", "sigterm-timeout"], 60), (["interfaces", "relay", "tor-config", "port-mapping", 80], 7787), (["properties", "type"], "script"), (["health-checks", "delivery", "name"], None)):
-            self.assertEqual(len(schema.problems(broken(path, value), rules("manifest"))), 1, path)
+            self.assertEqual(len(problems("manifest", broken(path, value))), 1, path)
         for path, value in ((["main", "mounts", "other"], "/x"), (["main", "image"], "another"), (["backup", "create", "image"], "main"), (["config", "get", "io-format"], None),
                             (["actions", "test-relays", "implementation", "io-format"], None), (["interfaces", "relay", "protocols"], ["http"]), (["interfaces", "dashboard", "protocols"], ["tcp", "https"])):
             self.assertEqual(len(start9_pack.manifest_problems(broken(path, value))), 1, path)
         for kind, value in (("action", {"version": 0, "message": "", "value": None, "copyable": True, "qr": False}), ("set", {"depends-on": {}, "signal": "SIGTERM"}), ("set", {"depends-on": {"x": "y"}}),
                             ("properties", {"version": 2, "data": {"a": {"type": "string", "value": "b", "description": None}}}), ("properties", {"version": "2", "data": {}}),
                             ("properties", {"version": 2, "data": {"a": {"type": "object", "value": {"b": {"type": "string", "value": 1}}}}})):
-            self.assertEqual(len(schema.problems(value, rules(kind))), 1, value)
+            self.assertEqual(len(problems(kind, value)), 1, value)
         first = self.output("config", "get-config.sh")
         for name, change in (("password", {"pattern-description": None}), ("password", {"default": {"charset": "a-z"}}), ("retention", {"nullable": None}), ("retention", {"range": "1-365"}), ("route", {"default": None}),
                              ("relays", {"spec": {"pattern": "x"}}), ("relays", {"nullable": True}), ("tor-address", {"target": "address"})):
             field = {k: v for k, v in {**first["spec"][name], **change}.items() if v is not None}
-            self.assertEqual(len(schema.problems({"config": None, "spec": {name: field}}, rules("config"))), 1, (name, change))
+            self.assertEqual(len(problems("config", {"config": None, "spec": {name: field}})), 1, (name, change))
         config = self.configuration(["wss://relay.example"])
         for name, value in (("pubkeys", []), ("pubkeys", config["pubkeys"] * 2), ("relays", ["http://relay.example"]), ("route", "other"), ("retention", 0), ("retention", 1.5), ("retention", "7"), ("verbose", None), ("password", "short")):
-            self.assertEqual(start9_pack.mismatches(first["spec"], {**config, name: value}), [name])
+            self.assertEqual(mismatches(first["spec"], {**config, name: value}), [name])
 
     def test_a_fresh_installation_asks_for_the_public_keys_only(self):
         """What StartOS makes of the form before anybody typed: all but the list that must not be empty is filled in."""
         spec = self.output("config", "get-config.sh")["spec"]
         config = {k: s.get("default") for k, s in spec.items()}
         config["password"] = "a" * config["password"]["len"]
-        self.assertEqual(start9_pack.mismatches(spec, config), ["pubkeys"])
+        self.assertEqual(mismatches(spec, config), ["pubkeys"])
 
     def test_configuration(self):
         first = self.output("config", "get-config.sh")
@@ -143,6 +128,7 @@ class Start9(Scenario):
     def test_service(self):
         practice = self.practice("one:dual")
         self.assertEqual(self.script("health.sh").returncode, 60)
+        self.assertIn("does not answer", self.script("properties.sh").stderr)
         self.output("set", "set-config.sh", json.dumps(self.configuration([practice.urls["one"]])))
         sets = ["--set", "ingest.listen=127.0.0.1:0", "--set", "probe.listen=127.0.0.1:%d" % self.port, "--set", "publisher.backoff_max=2s"]
         up = Process([os.path.join(START9, "entrypoint.sh")] + sets, os.path.join(self.folder, "up.log"), env=self.env)
@@ -161,7 +147,10 @@ class Start9(Scenario):
         self.assertEqual(client.post(sign((7, 1700000000, 1, [], "x"))[0]), (True, ""))
         client.close()
         wait_for("the health check to fail", lambda: self.script("health.sh").returncode == 1, 90, 0.5)
-        self.assertIn("no relay can be reached", self.script("health.sh").stderr)
+        for ran_ms, status in (("119999", 61), ("120000", 1), ("", 1), ("soon", 1)):
+            r = self.script("health.sh", ran_ms)
+            self.assertEqual(r.returncode, status, ran_ms)
+            self.assertIn("no relay can be reached", r.stderr)
         self.assertEqual(up.stop(), 0, up.log())
         self.assertNotIn("Sanitizer", up.log())
 

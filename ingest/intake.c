@@ -5,6 +5,7 @@
 
 #include "common/nostr/message.h"
 #include "ingest/answer.h"
+#include "queue/heartbeat.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,16 @@
 
 #define SUBMISSION_OVERHEAD 512u /* of the structs around an event's bytes, roughly */
 
-static void count(struct ingest *i, bool accepted, const char *text)
+#define HEARTBEAT_PAUSE_MS 1000u
+
+/* Heartbeats are in no total. One that was refused leaves its time to others. */
+static void count(struct ingest *i, const struct event *ev, bool accepted, const char *text)
 {
+    if (ev != NULL && heartbeat_is(ev)) {
+        if (accepted)
+            i->beat_ms = i->now_ms;
+        return;
+    }
     if (accepted && strncmp(text, "duplicate:", 10) == 0)
         i->counts.duplicate++;
     else if (accepted)
@@ -38,7 +47,7 @@ static void refuse_unreadable(struct session *s, struct json_span event, const c
     struct problem text;
 
     problem_set(&text, ERR_NONE, "invalid: %s", why);
-    count(s->i, false, text.text);
+    count(s->i, NULL, false, text.text);
     buf_clear(&s->i->reply);
     session_reply(s, id.len > 0 ? message_put_ok(&s->i->reply, id, false, text.text)
                                 : message_put_notice(&s->i->reply, text.text));
@@ -56,7 +65,7 @@ static void settle(struct submission *sub, bool accepted, const char *text)
         reply_ok(s, sub->ev->id, accepted, text);
         session_touch(s);
     }
-    count(i, accepted, text);
+    count(i, sub->ev, accepted, text);
     i->under_way_len--;
     i->under_way_bytes -= sub->charge;
     event_unref(sub->ev);
@@ -120,6 +129,15 @@ static void submit(struct session *s, struct event *ev)
     verify_submit(i->verify, ev, on_verified, sub);
 }
 
+/* Anybody's heartbeat is taken, whatever the rules for events are, as it goes nowhere; but few, as
+ * each is written to the queue's disk. */
+static enum err check_heartbeat(struct ingest *i, struct problem *why)
+{
+    if (i->beat_ms != 0 && i->now_ms - i->beat_ms < HEARTBEAT_PAUSE_MS)
+        return problem_set(why, ERR_INVALID, "rate-limited: one heartbeat a second");
+    return ERR_NONE;
+}
+
 void intake_event(struct session *s, struct json_span event)
 {
     struct ingest *i = s->i;
@@ -130,14 +148,16 @@ void intake_event(struct session *s, struct json_span event)
         refuse_unreadable(s, event, why.text);
         return;
     }
-    bool refused = policy_check(&i->policy, ev, i->now_s, &why) != ERR_NONE;
+    enum err e =
+        heartbeat_is(ev) ? check_heartbeat(i, &why) : policy_check(&i->policy, ev, i->now_s, &why);
+    bool refused = e != ERR_NONE;
     bool known = !refused && recent_has(&i->recent, ev->id, i->now_ms);
     if (!refused && !known) {
         submit(s, ev);
         return;
     }
     const char *text = known ? ANSWER_DUPLICATE : why.text;
-    count(i, known, text);
+    count(i, ev, known, text);
     reply_ok(s, ev->id, known, text);
     event_unref(ev);
 }

@@ -70,6 +70,7 @@ struct ingest {
 
     struct session *sessions, *ready, *touched;
     struct recent recent;
+    uint64_t beat_ms; /* when a heartbeat was last queued; 0 */
     struct verify *verify;
     struct buf reply; /* where a message to a client is built */
 

@@ -36,6 +36,9 @@ static void on_depth(void *arg, enum err e, const struct queue_depth *d)
         rest(p);
         return;
     }
+    k->beat_every_ms = p->heart != NULL ? heart_every_ms(p->heart) : 0;
+    if (p->heart != NULL)
+        heart_look(p->heart, &d->heartbeat, d->now_ms);
     meter_add(&k->meter, k->snapshot.known ? &k->snapshot.depth : NULL, d, now_ms);
     snapshot_take(&k->snapshot, d, now_ms);
     records_prune(&k->records, d);

@@ -94,7 +94,8 @@ struct knowledge {
 
     struct records records;
     struct service_state ingest;
-    bool tor_wanted; /* some relay goes by it */
+    uint64_t beat_every_ms; /* this process posts heartbeats; 0: it does not */
+    bool tor_wanted;        /* some relay goes by it */
     bool tor_known;
     struct control_status tor;
 };

@@ -224,7 +224,7 @@ static void delivery_seconds(const char *name, const struct knowledge *k, FILE *
     put_histogram(name, "", &all, out);
 }
 
-/* A publisher beats as long as it holds some lane. */
+/* A publisher is seen as long as it holds some lane. */
 static bool is_leased(const struct knowledge *k)
 {
     EACH_RELAY(k, l)
@@ -239,16 +239,19 @@ static void heartbeats(const char *name, const struct knowledge *k, FILE *out)
 {
     int64_t now_ms = clock_wall_ms();
     int64_t answered_ms = k->snapshot.known && !k->silent ? now_ms : 0;
+    const struct heartbeat *h = &k->snapshot.depth.heartbeat;
+    int64_t leased_ms = is_leased(k) ? answered_ms : 0;
     const struct {
         const char *service;
         int64_t at_ms;
     } rows[] = {{"probe", now_ms},
                 {"queue", answered_ms},
-                {"publisher", is_leased(k) ? answered_ms : 0},
-                {"ingest", k->ingest.heard_ms}};
+                {"publisher", k->beat_every_ms > 0 ? h->taken_ms : leased_ms},
+                {"ingest", k->beat_every_ms > 0 ? h->accepted_ms : k->ingest.heard_ms}};
 
+    /* A heartbeat that never came is 0; what can't be seen at all is left out. */
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (rows[i].at_ms != 0)
+        if (rows[i].at_ms != 0 || (k->beat_every_ms > 0 && i >= 2))
             (void)fprintf(out, "%s{service=\"%s\"} %.3f\n", name, rows[i].service,
                           seconds(rows[i].at_ms));
 }
@@ -341,6 +344,22 @@ static void relay_stalled(const char *name, const struct knowledge *k, FILE *out
     }
 }
 
+static void relay_certificates(const char *name, const struct knowledge *k, FILE *out)
+{
+    EACH_RELAY(k, l)
+    {
+        const struct relay_record *r = records_lane(&k->records, l->lane);
+        for (size_t i = 0; r != NULL && i < r->paths_len; i++) {
+            const struct path_statistics *p = &r->paths[i];
+            if (p->source != STAT_PROBE || p->last.certificate_end_s == 0)
+                continue;
+            relay_open(name, l, out);
+            (void)fprintf(out, ",route=\"%s\",family=\"%s\"} %" PRId64 "\n", route_name(p->route),
+                          family_name(p->family), p->last.certificate_end_s);
+        }
+    }
+}
+
 static void relay_probes(const char *name, const struct knowledge *k, FILE *out)
 {
     EACH_RELAY(k, l)
@@ -363,7 +382,9 @@ static void relay_probes(const char *name, const struct knowledge *k, FILE *out)
 static const struct metric all_metrics[] = {
     {"volley_queue_up", "gauge", "1 while the queue answers.", queue_up, true},
     {"volley_heartbeat_timestamp_seconds", "gauge",
-     "When the service was last seen to work, in Unix seconds.", heartbeats, true},
+     "When the service was last seen to work, in Unix seconds; ingest and publisher by a heartbeat "
+     "that passed them, 0 when none did.",
+     heartbeats, true},
     {"volley_ingest_events_total", "counter",
      "Events by how ingest answered, since the probe began.", ingest_events, true},
     {"volley_deliveries_total", "counter", "Deliveries settled since the probe began.",
@@ -407,6 +428,9 @@ static const struct metric relay_metrics[] = {
      false},
     {"volley_probe_success_ratio", "gauge", "Of the probes of the last 24 hours.", relay_probes,
      false},
+    {"volley_probe_certificate_expiry_timestamp_seconds", "gauge",
+     "Until when the relay's certificate is valid, as last probed, in Unix seconds.",
+     relay_certificates, false},
 };
 
 static void write_table(const struct metric *table, size_t len, const struct knowledge *k,

@@ -89,12 +89,43 @@ void page_jobs(const struct knowledge *k, FILE *out)
 
 /* ---- services ---- */
 
+#define HEARTBEAT_PATIENCE_MS 60000 /* beyond the time when it was due */
+
 static void queue_line(const struct knowledge *k, FILE *out)
 {
     bool up = k->snapshot.known && !k->silent;
 
     (void)fprintf(out, "<li class=\"%s\">queue: %s</li>\n", up ? "good" : "bad",
                   up ? "answers" : "does not answer");
+}
+
+/* How old the latest one is that went all the way, or what became of it so far. */
+static void heartbeat_line(const struct knowledge *k, FILE *out)
+{
+    const struct queue_depth *d = &k->snapshot.depth;
+    const struct heartbeat *h = &d->heartbeat;
+    int64_t due_ms = h->taken_ms + (int64_t)k->beat_every_ms;
+    bool fresh = h->taken != 0 && d->now_ms < due_ms + HEARTBEAT_PATIENCE_MS;
+
+    if (k->beat_every_ms == 0)
+        return;
+    (void)fprintf(out, "<li class=\"%s\">heartbeat: ",
+                  fresh            ? "good"
+                  : h->number == 0 ? "dim"
+                                   : "bad");
+    if (h->number == 0)
+        (void)fputs("none has come yet", out);
+    else if (h->taken == h->number) {
+        (void)fprintf(out, "the last one went through in %.2f s, ",
+                      (double)(h->taken_ms - h->accepted_ms) / 1000.0);
+        put_age(out, h->taken_ms, d->now_ms);
+        (void)fputs(" ago", out);
+    } else {
+        (void)fputs("the last one has been in the queue for ", out);
+        put_age(out, h->accepted_ms, d->now_ms);
+        (void)fputs(" and no publisher has taken it", out);
+    }
+    (void)fputs("</li>\n", out);
 }
 
 static void ingest_line(const struct service_state *s, FILE *out)
@@ -169,6 +200,7 @@ void page_services(const struct knowledge *k, const struct page_look *look, FILE
     ingest_line(&k->ingest, out);
     queue_line(k, out);
     publisher_lines(k, out);
+    heartbeat_line(k, out);
     tor_line(k, out);
     (void)fputs("</ul></section>\n", out);
 }

@@ -117,6 +117,14 @@ static const char *const failure_words[STAT_FAILURE_COUNT] = {
     [STAT_OTHER] = "failed",
 };
 
+static void put_certificate(FILE *out, int64_t end_s, int64_t now_ms)
+{
+    int64_t days = (end_s - now_ms / 1000) / 86400;
+
+    if (end_s != 0)
+        (void)fprintf(out, ", certificate for %" PRId64 " day%s", days, days == 1 ? "" : "s");
+}
+
 static void put_probe(FILE *out, const struct path_statistics *p, int64_t now_ms)
 {
     const struct window_statistics *w = &p->windows[STAT_DAY];
@@ -126,6 +134,7 @@ static void put_probe(FILE *out, const struct path_statistics *p, int64_t now_ms
     if (p->last.ok) {
         (void)fputs("ok, ", out);
         put_us(out, p->last.phases_us[STAT_CONNECT]);
+        put_certificate(out, p->last.certificate_end_s, now_ms);
     } else {
         html_text(out, p->last.text[0] != '\0' ? p->last.text : failure_words[p->last.why]);
     }
@@ -189,12 +198,14 @@ static void put_error(FILE *out, const struct lane_status *l, int64_t now_ms)
         return;
     (void)fputs("<span class=\"error\">last error: ", out);
     html_text(out, l->live.last_error);
-    (void)fputs("</span>", out);
+    (void)fputs("</span> <span class=\"note\">", out);
+    put_age(out, l->live.error_ms, now_ms);
+    (void)fputs(" ago", out);
     if (l->live.state == LANE_BACKOFF && l->live.retry_at_ms > now_ms) {
-        (void)fputs(" <span class=\"note\">next try in ", out);
+        (void)fputs(", next try in ", out);
         put_duration(out, l->live.retry_at_ms - now_ms);
-        (void)fputs("</span>", out);
     }
+    (void)fputs("</span>", out);
 }
 
 static void put_name(FILE *out, const struct lane_status *l, const struct page_look *look)

@@ -13,7 +13,8 @@
 #define THANKS       "[\"CLOSE\",\"" SUBSCRIPTION "\"]"
 #define MESSAGE_MAX  (1024u * 1024u)
 #define QUEUE_MAX    4096u
-#define READ_BUDGET  (64u * 1024u) /* bytes a turn */
+#define READ_BUDGET  (64u * 1024u)        /* bytes a turn */
+#define BYTES_MAX    (2u * 1024u * 1024u) /* one event was asked for: more is no answer */
 #define HANDLES      3
 
 struct peek {
@@ -24,7 +25,10 @@ struct peek {
     uv_idle_t soon; /* there is something to read that the descriptor does not tell of */
     int polled, handles;
     uint64_t began_us;
-    bool over; /* the answer is there */
+    bool posts; /* an EVENT, of this id */
+    uint8_t id[EVENT_ID_LEN];
+    size_t bytes; /* that came */
+    bool over;    /* the answer is there */
     struct peek_result result;
     peek_fn *fn;
     void *arg;
@@ -71,7 +75,7 @@ static void fail(struct peek *k, const char *text)
 /* As far as it can leave at once: the link is given up in any case. */
 static void part(struct peek *k)
 {
-    enum err e = websocket_send_text(k->ws, THANKS, strlen(THANKS));
+    enum err e = k->posts ? ERR_NONE : websocket_send_text(k->ws, THANKS, strlen(THANKS));
     websocket_close(k->ws, 1000, NULL);
     if (e == ERR_NONE)
         e = websocket_flush(k->ws);
@@ -87,7 +91,10 @@ static ssize_t io_send(void *arg, const uint8_t *data, size_t len)
 
 static ssize_t io_recv(void *arg, uint8_t *data, size_t len)
 {
-    return link_recv(((struct peek *)arg)->link, data, len);
+    struct peek *k = arg;
+    ssize_t n = link_recv(k->link, data, len);
+    k->bytes += n > 0 ? (size_t)n : 0;
+    return n;
 }
 
 static bool is_ours(struct json_span sub)
@@ -95,18 +102,24 @@ static bool is_ours(struct json_span sub)
     return sub.len == strlen(SUBSCRIPTION) && memcmp(sub.p, SUBSCRIPTION, sub.len) == 0;
 }
 
+static bool answers(const struct peek *k, const struct relay_message *m)
+{
+    if (k->posts)
+        return m->verb == VERB_OK && memcmp(m->id, k->id, sizeof k->id) == 0;
+    return (m->verb == VERB_EOSE || m->verb == VERB_CLOSED) && is_ours(m->sub);
+}
+
 /* Events, notices and challenges are no answer; neither is what can't be understood. */
 static bool on_text(void *arg, const char *text, size_t len)
 {
     struct peek *k = arg;
     struct relay_message m;
-    if (message_from_relay(text, len, &m, NULL) != ERR_NONE)
-        return true;
-    if ((m.verb != VERB_EOSE && m.verb != VERB_CLOSED) || !is_ours(m.sub))
+    if (message_from_relay(text, len, &m, NULL) != ERR_NONE || !answers(k, &m))
         return true;
     k->over = true;
     k->result.answered = true;
-    if (m.verb == VERB_CLOSED)
+    k->result.accepted = m.verb == VERB_OK && m.accepted;
+    if (m.verb != VERB_EOSE)
         (void)snprintf(k->result.text, sizeof k->result.text, "%.*s", (int)m.text.len, m.text.p);
     return false;
 }
@@ -127,6 +140,10 @@ static void go_on(struct peek *k)
     }
     if (e != ERR_NONE) {
         fail(k, e == ERR_CLOSED ? "it hung up without an answer" : "it does not speak NIP-01");
+        return;
+    }
+    if (k->bytes > BYTES_MAX) {
+        fail(k, "it sends more than was asked for");
         return;
     }
     e = websocket_flush(k->ws);
@@ -160,13 +177,15 @@ static void on_deadline(uv_timer_t *t)
 {
     struct peek *k = t->data;
     k->result.timed_out = true;
-    fail(k, "no answer to a REQ in time");
+    fail(k, k->posts ? "no OK in time" : "no answer to a REQ in time");
 }
 
 /* ---- beginning ---- */
 
-struct peek *peek_start(uv_loop_t *loop, struct link *link, const uint8_t *extra, size_t extra_len,
-                        uint32_t timeout_ms, peek_fn *fn, void *arg)
+/* `text` is what is said. */
+static struct peek *start(uv_loop_t *loop, struct link *link, const uint8_t *extra,
+                          size_t extra_len, struct json_span text, uint32_t timeout_ms, peek_fn *fn,
+                          void *arg)
 {
     static const struct websocket_limits limits = {MESSAGE_MAX, QUEUE_MAX};
     struct peek *k = mem_zero(1, sizeof *k);
@@ -179,7 +198,7 @@ struct peek *peek_start(uv_loop_t *loop, struct link *link, const uint8_t *extra
     k->ws = websocket_new(WEBSOCKET_CLIENT, &io, &limits);
     enum err e = websocket_preload(k->ws, extra, extra_len);
     if (e == ERR_NONE)
-        e = websocket_send_text(k->ws, QUESTION, strlen(QUESTION));
+        e = websocket_send_text(k->ws, text.p, text.len);
     uv_poll_init(loop, &k->poll, link_fd(link));
     uv_timer_init(loop, &k->deadline);
     uv_idle_init(loop, &k->soon);
@@ -187,6 +206,29 @@ struct peek *peek_start(uv_loop_t *loop, struct link *link, const uint8_t *extra
     /* What does not fit into a new websocket's buffers is no relay's: silence will end it. */
     uv_timer_start(&k->deadline, on_deadline, e == ERR_NONE ? timeout_ms : 0, 0);
     uv_idle_start(&k->soon, on_soon);
+    return k;
+}
+
+struct peek *peek_start(uv_loop_t *loop, struct link *link, const uint8_t *extra, size_t extra_len,
+                        uint32_t timeout_ms, peek_fn *fn, void *arg)
+{
+    const struct json_span question = {QUESTION, strlen(QUESTION)};
+    return start(loop, link, extra, extra_len, question, timeout_ms, fn, arg);
+}
+
+struct peek *peek_post(uv_loop_t *loop, struct link *link, const uint8_t *extra, size_t extra_len,
+                       const struct event *ev, uint32_t timeout_ms, peek_fn *fn, void *arg)
+{
+    struct buf text;
+    buf_init(&text, QUEUE_MAX);
+    /* What does not fit stays unsaid, and silence ends it. */
+    if (message_put_event(&text, "EVENT", ev->bytes, ev->len) != ERR_NONE)
+        buf_clear(&text);
+    const struct json_span said = {(const char *)text.data, text.len};
+    struct peek *k = start(loop, link, extra, extra_len, said, timeout_ms, fn, arg);
+    k->posts = true;
+    memcpy(k->id, ev->id, sizeof k->id);
+    buf_fini(&text);
     return k;
 }
 

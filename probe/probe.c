@@ -197,6 +197,11 @@ uint16_t probe_port(const struct probe *p, size_t n)
     return n < p->listeners_len ? p->listeners[n]->port : 0;
 }
 
+void probe_set_heart(struct probe *p, struct heart *h)
+{
+    p->heart = h;
+}
+
 void probe_tor(struct probe *p, const struct control_status *s)
 {
     p->k.tor_known = true;

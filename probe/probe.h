@@ -5,6 +5,7 @@
 #define VOLLEY_PROBE_PROBE_H
 
 #include "probe/guard.h"
+#include "probe/heart.h"
 #include "probe/knowledge.h"
 
 struct probe_options {
@@ -30,6 +31,8 @@ MUST_USE enum err probe_reload(struct probe *p, const struct probe_options *o,
                                struct problem *problem);
 /* The port of the n-th listener (for port 0). */
 uint16_t probe_port(const struct probe *p, size_t n);
+/* Is told what the queue says of heartbeats, until it is set to NULL. The caller's. */
+void probe_set_heart(struct probe *p, struct heart *h);
 /* What tor says of itself. */
 void probe_tor(struct probe *p, const struct control_status *s);
 

@@ -483,6 +483,11 @@ void prober_close(struct prober *p, void (*fn)(void *arg), void *arg)
         on_last_told(p, ERR_NONE);
 }
 
+struct dialer *prober_dialer(const struct prober *p)
+{
+    return p->dialer;
+}
+
 void prober_status(const struct prober *p, struct prober_status *out)
 {
     *out = (struct prober_status){

@@ -34,6 +34,9 @@ void prober_set(struct prober *p, const struct prober_settings *s);
  * and calls `fn`. */
 void prober_close(struct prober *p, void (*fn)(void *arg), void *arg);
 
+/* The prober's, for what else connects on its loop; until prober_close. */
+struct dialer *prober_dialer(const struct prober *p);
+
 struct prober_status {
     bool leads;
     char leader[PUBLISHER_NAME_SIZE]; /* who does, as far as known */

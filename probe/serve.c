@@ -220,6 +220,25 @@ static unsigned status_of(enum guard_answer a)
                                                          : MHD_HTTP_FORBIDDEN;
 }
 
+/* A zero byte would end a parameter early, and an empty one may mean all. */
+static enum MHD_Result on_parameter(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_len, const char *value, size_t value_len)
+{
+    bool *readable = cls;
+
+    (void)kind;
+    *readable &= strlen(name) == name_len && (value == NULL || strlen(value) == value_len);
+    return MHD_YES;
+}
+
+static bool query_is_readable(const struct request *r)
+{
+    bool readable = true;
+
+    (void)MHD_get_connection_values_n(r->c, MHD_GET_ARGUMENT_KIND, on_parameter, &readable);
+    return readable;
+}
+
 /* Somebody may be guessing. */
 static void tell_refused(struct probe *p, enum guard_answer a)
 {
@@ -244,7 +263,8 @@ static void serve_post(struct request *r, const struct path *path)
         return;
     }
     r->facts.form_token = token;
-    (void)request_form(r, "token", token, sizeof token);
+    if (!request_form(r, "token", token, sizeof token))
+        token[0] = '\0'; /* as if there were none */
     enum guard_answer a = guard_act(&r->p->rules, &r->facts);
     explicit_bzero(token, sizeof token);
     r->facts.form_token = NULL;
@@ -272,6 +292,8 @@ static void serve(struct request *r)
         request_fail(r, status_of(a), guard_words(a));
     } else if (path == NULL)
         request_fail(r, MHD_HTTP_NOT_FOUND, "There is nothing here. The dashboard is at /.");
+    else if (!query_is_readable(r))
+        request_fail(r, MHD_HTTP_BAD_REQUEST, "A parameter has a zero byte in it.");
     else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
         path->get(r);
     else

@@ -8,6 +8,7 @@
  *   worker_lease.c   renewals, grants, giving back
  *   worker_settings.c  the relay list, limits and keys, also when they change
  *   worker_commit.c  commits of all changed lanes
+ *   worker_heartbeat.c  where heartbeats end
  *
  * Everything that happens to a lane only marks it (worker_wake); the turn that follows asks it what
  * it wants, so that nothing is freed or sent inside a callback of something else. A lane is dropped
@@ -99,6 +100,7 @@ struct worker {
     uint64_t commit_at_ms; /* not before */
     bool commit_urgent;
     bool commit_failed; /* the last one was not answered: the next waits its time */
+    uint64_t heartbeat; /* goes with the next commit: number of one that arrived; 0 */
 
     uint64_t disagreements; /* verbose: so often an exit used another family than its port's */
 
@@ -198,5 +200,10 @@ void worker_forget_change(struct holding *h);
 void worker_commit(struct worker *w, uint64_t now_ms);
 /* A call to the queue was answered so: whether it is away, and what must then be distrusted. */
 void worker_saw_queue(struct worker *w, enum err e);
+
+/* ---- worker_heartbeat.c ---- */
+/* A lease reply: a heartbeat that came with it has arrived, if it is whole. It is committed with
+ * whatever else is; a lost commit is no matter, as the next reply brings it again. */
+void worker_take_heartbeat(struct worker *w, const struct lease_reply *r, uint64_t now_ms);
 
 #endif

@@ -110,8 +110,8 @@ static void commit(struct worker *w, uint64_t now_ms)
     size_t len = 0, total = 0, max = HASH_COUNT(w->holdings);
     if (max > COMMIT_LANES_MAX)
         max = COMMIT_LANES_MAX;
-    struct lane_commit *lanes = mem_zero(max, sizeof *lanes);
-    w->committed = mem_grow(w->committed, max * sizeof(struct holding *));
+    struct lane_commit *lanes = mem_zero(max + 1, sizeof *lanes);
+    w->committed = mem_grow(w->committed, (max + 1) * sizeof(struct holding *));
     w->commit_urgent = false;
     while (w->changed != NULL && len < max && total < COMMIT_ENTRIES_MAX) {
         struct holding *h = w->changed;
@@ -121,6 +121,11 @@ static void commit(struct worker *w, uint64_t now_ms)
         lane_commit_begin(h->lane, &lanes[len]);
         total += entries(&lanes[len]);
         w->committed[len++] = h;
+    }
+    if (w->heartbeat != 0) {
+        lanes[len] = (struct lane_commit){.lane = HEARTBEAT_LANE, .position = w->heartbeat};
+        w->committed[len++] = NULL;
+        w->heartbeat = 0;
     }
     w->committed_len = len;
     w->commit_at_ms = w->changed != NULL ? now_ms : now_ms + COMMIT_PAUSE_MS;
@@ -135,7 +140,7 @@ static void commit(struct worker *w, uint64_t now_ms)
 
 void worker_commit(struct worker *w, uint64_t now_ms)
 {
-    if (w->committing != NULL || w->changed == NULL)
+    if (w->committing != NULL || (w->changed == NULL && w->heartbeat == 0))
         return;
     bool now = now_ms >= w->commit_at_ms || (w->commit_urgent && !w->commit_failed);
     if (now)

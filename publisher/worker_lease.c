@@ -169,6 +169,7 @@ static void take_reply(struct worker *w, const struct lease_reply *r, uint64_t n
         take_kept(w, &r->kept[i], now_ms);
     for (size_t i = 0; i < r->grants_len && !w->leaving; i++)
         take_grant(w, &r->grants[i], now_ms);
+    worker_take_heartbeat(w, r, now_ms);
 }
 
 static void on_lease(void *arg, enum err e, const struct lease_reply *r)

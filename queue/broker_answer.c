@@ -1,5 +1,6 @@
 /* What each request does to the store and the leases. Everything here happens inside a turn; the
  * replies leave after its commit. */
+#include "queue/audit.h"
 #include "queue/broker_state.h"
 
 #include "common/base/log.h"
@@ -62,11 +63,13 @@ static void append_one(struct broker *b, struct json_span json, struct wire_aren
     if (out->err == ERR_NONE) {
         int64_t now_ms = broker_wall_ms(b);
         out->err = store_append(b->store, ev, now_ms, &out->result, &tail, &why);
-        if (out->err == ERR_NONE && !out->result.duplicate) {
+        bool added = out->err == ERR_NONE && !out->result.duplicate;
+        bool heartbeat = added && out->result.pos == 0;
+        if (added && !heartbeat) {
             add_tail(b, &tail);
             note_added(b, out->result.pos, now_ms);
         }
-        b->news += out->err == ERR_NONE && out->result.requeued > 0;
+        b->news += heartbeat || (out->err == ERR_NONE && out->result.requeued > 0);
         event_unref(ev);
     }
     if (out->err != ERR_NONE && !broker_is_refusal(out->err))
@@ -213,6 +216,9 @@ static void do_lease(struct broker *b, const struct lease_call *call, struct wir
                                     .kept_len = out.kept_len,
                                     .lost = out.lost,
                                     .lost_len = out.lost_len};
+    r->lease.heartbeat = store_heartbeat(b->store, &r->lease.heartbeat_number);
+    if (r->lease.heartbeat != NULL)
+        wire_keep(a, r->lease.heartbeat);
     grant(b, call, out.grants, a, &r->lease);
     keep(b, out.kept, a, &r->lease);
 }
@@ -247,7 +253,7 @@ static void do_define(struct broker *b, const struct wire_request *q, struct wir
     r->err = store_define(b->store, &q->define, broker_wall_ms(b), &r->define, &why);
     if (r->err == ERR_NONE && r->define.added + r->define.changed + r->define.retired > 0) {
         broker_load_lanes(b);
-        broker_tell_defined(&q->define, &r->define);
+        audit_define(&q->define, &r->define);
         b->news++;
     } else if (r->err != ERR_NONE && broker_is_refusal(r->err))
         r->why = wire_copy(a, why.text, strlen(why.text) + 1, 1);

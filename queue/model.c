@@ -239,6 +239,7 @@ static void on_closed(uv_handle_t *handle)
         model_lane_free(&m->lanes[i]);
     for (uint64_t pos = 1; pos <= m->head; pos++)
         event_unref(m->entries[pos - 1].event);
+    event_unref(m->beat);
     free(m->lanes);
     free(m->entries);
     free(m->jobs);

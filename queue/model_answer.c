@@ -32,7 +32,7 @@ static void answer_append(struct model_queue *q, const struct model_call *c)
         return;
     }
     c->fn.append(c->arg, ERR_NONE, &r, NULL);
-    if (!r.duplicate)
+    if (!r.duplicate && r.pos != 0)
         tell_tail(q, r.pos);
 }
 
@@ -100,6 +100,10 @@ static void answer_lease(struct model_queue *q, const struct model_call *c)
                             .registry_version = q->model.registry_version,
                             .grants = grants,
                             .kept = kept};
+    if (heartbeat_is_due(&q->model.heartbeat)) {
+        r.heartbeat_number = q->model.heartbeat.number;
+        r.heartbeat = q->model.beat;
+    }
     fill_lease_reply(q, c, grants, kept, &r);
     c->fn.lease(c->arg, ERR_NONE, &r);
     free(grants);

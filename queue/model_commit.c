@@ -250,6 +250,10 @@ static void apply(struct applying *a)
 void model_commit(struct model *m, const struct lane_commit *c, int64_t now_ms,
                   struct lane_committed *out)
 {
+    if (c->lane == HEARTBEAT_LANE) {
+        (void)heartbeat_commit(&m->heartbeat, c, now_ms, out);
+        return;
+    }
     struct model_lane *l = model_lane(m, c->lane);
     struct applying a = {m, l, c, now_ms};
     *out = (struct lane_committed){.lane = c->lane, .status = judge(m, l, c)};

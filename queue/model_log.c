@@ -194,9 +194,26 @@ static bool drop_former_self(struct model *m, const struct event *ev)
     return any;
 }
 
+static void append_heartbeat(struct model *m, struct event *ev, int64_t now_ms,
+                             struct append_result *r)
+{
+    bool again = m->beat && memcmp(m->beat->id, ev->id, EVENT_ID_LEN) == 0;
+    *r = (struct append_result){.duplicate = again};
+    if (again)
+        return;
+    heartbeat_next(&m->heartbeat, now_ms);
+    event_unref(m->beat);
+    m->beat = event_ref(ev);
+    m->news++;
+}
+
 enum err model_append(struct model *m, struct event *ev, int64_t now_ms, struct append_result *r,
                       struct problem *why)
 {
+    if (heartbeat_is(ev)) {
+        append_heartbeat(m, ev, now_ms, r);
+        return ERR_NONE;
+    }
     uint64_t known = model_find(m, ev->id);
     if (known) {
         append_again(m, known, ev, now_ms, r);

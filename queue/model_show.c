@@ -71,6 +71,7 @@ void model_depth(struct model *m, int64_t now_ms, uint64_t boot_ms, struct queue
         .events = m->head + 1 - m->first,
         .bytes = model_bytes(m),
         .max_bytes = m->max_bytes,
+        .heartbeat = m->heartbeat,
         .lanes = lanes,
         .lanes_len = m->lanes_len,
     };

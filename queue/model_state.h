@@ -7,6 +7,7 @@
 #ifndef VOLLEY_QUEUE_MODEL_STATE_H
 #define VOLLEY_QUEUE_MODEL_STATE_H
 
+#include "queue/heartbeat.h"
 #include "queue/lead.h"
 #include "queue/leases.h"
 #include "queue/model.h"
@@ -119,7 +120,9 @@ struct model {
     struct model_list list, replaced[LISTS_MAX]; /* the latest last */
     size_t replaced_len;
     struct leases *leases;
-    uint64_t news; /* what leases do not know: requests, floors, holds, definitions */
+    uint64_t news; /* what leases do not know: requests, floors, holds, definitions, heartbeats */
+    struct heartbeat heartbeat;
+    struct event *beat; /* the latest; NULL */
 
     struct model_job *jobs; /* by number, ascending */
     size_t jobs_len;

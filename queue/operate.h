@@ -45,6 +45,7 @@ struct queue_depth {
     uint64_t head,
         first; /* newest and oldest position kept; first is head+1 when the log is empty */
     uint64_t events, bytes, max_bytes; /* canonical bytes and 128 an id */
+    struct heartbeat heartbeat;
     const struct lane_status *lanes;
     size_t lanes_len;
 };
@@ -134,6 +135,7 @@ struct hold_call {
 struct hold_result {
     uint64_t waiting;  /* depth afterwards */
     uint64_t given_up; /* by from_now */
+    bool changed;      /* the operator's word is another than before, or something was given up */
 };
 
 /* ---- failed deliveries ---- */

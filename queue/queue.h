@@ -98,11 +98,16 @@ struct lease_reply {
     const uint32_t *lost; /* held by the caller's account, but the epoch is stale or the lane is
                              gone: drop at once */
     size_t lost_len;
+    uint64_t heartbeat_number; /* the latest heartbeat, as long as nobody has committed it; 0 */
+    struct event *heartbeat;   /* lent; NULL */
 };
 
 /* ---- commits
  * --------------------------------------------------------------------------------------------------------
  */
+
+/* Of a heartbeat only `lane` (HEARTBEAT_LANE) and `position` (its number) count; whoever committed
+ * it first, the others are COMMIT_REPEATED. COMMIT_INVALID: there never was one of this number. */
 
 struct lane_commit {
     uint32_t lane;
@@ -168,6 +173,24 @@ typedef void queue_observe_fn(void *arg, enum err e, const struct observe_result
 typedef void queue_statistics_fn(void *arg, enum err e, const struct statistics_page *p);
 typedef void queue_lead_fn(void *arg, enum err e, const struct lead_result *r);
 typedef void queue_closed_fn(void *arg);
+/* What backends keep of a call under way: the one that its verb has. */
+union queue_callback {
+    queue_append_fn *append;
+    queue_read_fn *read;
+    queue_lease_fn *lease;
+    queue_commit_fn *commit;
+    queue_define_fn *define;
+    queue_depth_fn *depth;
+    queue_receipt_fn *receipt;
+    queue_registry_fn *registry;
+    queue_hold_fn *hold;
+    queue_failed_fn *failed;
+    queue_jobs_fn *jobs;
+    queue_done_fn *done; /* cancel */
+    queue_observe_fn *observe;
+    queue_statistics_fn *statistics;
+    queue_lead_fn *lead;
+};
 
 struct queue_follower {
     void (*on_tail)(void *arg, const struct queue_tail *t);
@@ -182,7 +205,8 @@ struct queue_follower {
 };
 
 struct queue_ops {
-    /* Adds an event, or finds it. Answered after the commit that holds it. Errors: ERR_NO_LANES,
+    /* Adds an event, or finds it. Answered after the commit that holds it. A heartbeat is taken
+     * whatever the lanes are. Errors: ERR_NO_LANES,
      * ERR_FILTERED (every lane would filter it), ERR_FULL (max_bytes), ERR_NO_SPACE (disk),
      * ERR_UNKNOWN, ERR_CLOSED; `why` is then a line fit for an OK message. Appends of one loop turn
      * travel together; those of one caller keep their order. The event is referenced until the

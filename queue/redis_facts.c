@@ -2,6 +2,7 @@
 
 #include "common/base/pack.h"
 #include "common/nostr/kinds.h"
+#include "queue/heartbeat.h"
 
 struct deletions {
     struct pack *p;
@@ -33,7 +34,8 @@ enum err redis_facts_put(struct buf *out, const struct event *ev)
     pack_raw(&p, ev->pubkey, sizeof ev->pubkey);
     pack_u64(&p, ev->created_at);
     pack_u32(&p, ev->kind);
-    pack_u8(&p, ev->has_address ? REDIS_FACTS_ADDRESS : 0);
+    pack_u8(&p, (ev->has_address ? REDIS_FACTS_ADDRESS : 0) |
+                    (heartbeat_is(ev) ? REDIS_FACTS_HEARTBEAT : 0));
     pack_raw(&p, ev->has_address ? ev->address : none, 32);
     pack_u16(&p, d.len);
     if (ev->kind == KIND_DELETION)

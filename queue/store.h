@@ -43,9 +43,10 @@ MUST_USE enum err store_commit(struct store *s);
 /* Forgets the turn's changes. */
 void store_abort(struct store *s);
 
-/* One append. ERR_NO_LANES, ERR_FILTERED, ERR_FULL, ERR_NO_SPACE leave nothing changed, `why` says
- * it in words fit for an OK message. `tail` (may be NULL) gets what the tail must tell, all zero
- * when nothing was added; its arrays are the store's, valid until the next call. */
+/* One append; a heartbeat has no position (0) and nothing for the tail. ERR_NO_LANES, ERR_FILTERED,
+ * ERR_FULL, ERR_NO_SPACE leave nothing changed, `why` says it in words fit for an OK message.
+ * `tail` (may be NULL) gets what the tail must tell, all zero when nothing was added; its arrays
+ * are the store's, valid until the next call. */
 MUST_USE enum err store_append(struct store *s, struct event *ev, int64_t now_ms,
                                struct append_result *r, struct queue_tail *tail,
                                struct problem *why);
@@ -58,6 +59,9 @@ MUST_USE enum err store_read(struct store *s, uint64_t from, uint64_t to, store_
                              void *arg);
 
 uint64_t store_head(const struct store *s);
+/* The latest heartbeat, lent until the next turn, and its number, as long as nobody has committed
+ * it; else NULL and 0. */
+struct event *store_heartbeat(const struct store *s, uint64_t *number);
 uint64_t store_registry_version(const struct store *s);
 
 MUST_USE enum err store_define(struct store *s, const struct define_call *call, int64_t now_ms,

@@ -333,6 +333,8 @@ enum err store_lane_commit(struct store *s, const struct lane_commit *c, int64_t
         .s = s, .l = lane_find(s, c->lane), .c = c, .now_ms = now_ms, .before = s->before};
     *out = (struct lane_committed){.lane = c->lane};
     db_need_turn(s);
+    if (c->lane == HEARTBEAT_LANE)
+        return heartbeat_take(s, c, now_ms, out);
     enum err e = k.l ? exceptions_load(s, k.l, k.before, &k.before_len) : ERR_NONE;
     if (e == ERR_NONE)
         e = judge(&k, &out->status);

@@ -8,6 +8,7 @@
  *   store_codec.c      the records; store_codec_operate.c: lists and jobs
  *   store_state.c      what is held in memory during a turn: the meta record and the lanes
  *   store_log.c        append, read
+ *   store_heartbeat.c  the lane that is built in
  *   store_index.c      ids, newest versions, deletions
  *   store_define.c     lanes begin, change, retire
  *   store_lists.c      the list in force, and those it replaced
@@ -34,6 +35,7 @@
 #ifndef VOLLEY_QUEUE_STORE_INTERNAL_H
 #define VOLLEY_QUEUE_STORE_INTERNAL_H
 
+#include "queue/heartbeat.h"
 #include "queue/lead.h"
 #include "queue/store.h"
 #include "queue/windows.h"
@@ -48,7 +50,7 @@
 #define STORE_TAIL_DELETED 64u
 
 enum table {
-    TABLE_META,       /* "meta" → struct meta */
+    TABLE_META,       /* "meta" → struct meta; "heartbeat" → struct heartbeat, event */
     TABLE_LOG,        /* position → accepted_ms, event */
     TABLE_ENTRY,      /* position → struct entry */
     TABLE_ID,         /* event id → position */
@@ -202,7 +204,9 @@ struct store {
     struct meta meta;
     bool meta_dirty;
     struct leader leaders[LEAD_ROLE_COUNT];
-    struct job *jobs; /* ascending by number, at most JOBS_MAX */
+    struct heartbeat heartbeat;
+    struct event *beat; /* the latest; NULL */
+    struct job *jobs;   /* ascending by number, at most JOBS_MAX */
     size_t jobs_len;
     bool leftovers;      /* of jobs that are over, there may be rows in TABLE_WAITING */
     struct lane **lanes; /* ascending by number; retired ones too */
@@ -351,8 +355,6 @@ uint64_t room_map_bytes(const struct store_options *o, uint64_t used);
 MUST_USE enum err room_grow_map(struct store *s); /* between turns */
 /* Whether an append of `len` bytes may be taken. ERR_NO_SPACE, ERR_FULL: `why` says it. */
 MUST_USE enum err room_for(struct store *s, size_t len, struct problem *why);
-/* The same for what an operator writes beside; only ERR_NO_SPACE. */
-MUST_USE enum err room_for_operator(struct store *s);
 /* The ballast: a file that is given up when a store is opened on a full disk, so that its first
  * commit has room. False when there is none and no room for it. */
 bool room_ballast(const char *dir);

@@ -214,6 +214,8 @@ enum err store_append(struct store *s, struct event *ev, int64_t now_ms, struct 
     *r = (struct append_result){0};
     *t = (struct queue_tail){0};
     db_need_turn(s);
+    if (heartbeat_is(ev))
+        return heartbeat_append(s, ev, now_ms, r, why);
     uint64_t pos;
     enum err e = id_find(s, ev->id, &pos);
     if (e == ERR_NONE)

@@ -105,6 +105,20 @@ MUST_USE enum err waiting_next(struct store *s, const struct job *j, uint32_t fr
 /* Removes what jobs that are over left behind, about `work` records. */
 MUST_USE enum err leftovers_sweep(struct store *s, unsigned work);
 
+/* ---- store_room.c ---- */
+
+/* As room_for, for what an operator writes beside appends; only ERR_NO_SPACE. */
+MUST_USE enum err room_for_operator(struct store *s);
+
+/* ---- store_heartbeat.c ---- */
+
+MUST_USE enum err heartbeat_load(struct store *s);
+/* See store_append. */
+MUST_USE enum err heartbeat_append(struct store *s, struct event *ev, int64_t now_ms,
+                                   struct append_result *r, struct problem *why);
+MUST_USE enum err heartbeat_take(struct store *s, const struct lane_commit *c, int64_t now_ms,
+                                 struct lane_committed *out);
+
 /* ---- store_filter.c ---- */
 
 /* A filter, looked through once. */

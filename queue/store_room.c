@@ -5,7 +5,7 @@
  * touch, a map that is grown long before it is full, and a limit on the pages in use that counts
  * for appends only. The ballast is for a disk that others filled: it is given up when the store is
  * opened. */
-#include "queue/store_internal.h"
+#include "queue/store_operate.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -66,6 +66,7 @@ enum err store_depth(struct store *s, int64_t now_ms, struct queue_depth *out)
                                 .events = s->meta.head + 1 - s->meta.first,
                                 .bytes = s->meta.bytes,
                                 .max_bytes = s->options.max_bytes,
+                                .heartbeat = s->heartbeat,
                                 .lanes = s->statuses,
                                 .lanes_len = len};
     return e;

@@ -144,6 +144,8 @@ enum err state_load(struct store *s)
         e = jobs_load(s);
     if (e == ERR_NONE && s->format > 2)
         e = leaders_load(s);
+    if (e == ERR_NONE)
+        e = heartbeat_load(s);
     return e;
 }
 
@@ -175,6 +177,9 @@ void state_free(struct store *s)
     free(s->jobs);
     s->jobs = NULL;
     s->jobs_len = 0;
+    event_unref(s->beat);
+    s->beat = NULL;
+    s->heartbeat = (struct heartbeat){0};
     s->meta = (struct meta){0};
     s->meta_dirty = false;
     s->asked_due_ms = 0;

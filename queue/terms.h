@@ -33,10 +33,20 @@ struct queue_event {
 };
 
 struct append_result {
-    uint64_t pos;      /* the event's position, the old one for a duplicate */
+    uint64_t pos;      /* the event's position, the old one for a duplicate; 0: a heartbeat */
     bool duplicate;    /* it was there already */
     uint32_t requeued; /* duplicate: on so many lanes it was put back (failed or expired before; at
                           most once a minute an id) */
+};
+
+/* The lane that is built in (heartbeat.h): no relay's number. */
+#define HEARTBEAT_LANE 0u
+/* How it stands. Heartbeats are numbered as they come; the latest alone is kept. */
+struct heartbeat {
+    uint64_t number;     /* the latest; 0: there never was one */
+    int64_t accepted_ms; /* when that was appended; queue's clock */
+    uint64_t taken;      /* the latest that a publisher committed */
+    int64_t taken_ms;
 };
 
 /* What the tail tells: an event that was just committed, and which older positions it supersedes or
@@ -163,6 +173,7 @@ struct lane_live {
     int64_t retry_at_ms;     /* backoff: when it tries again; 0 */
     int64_t delivered_ms;    /* when an event last arrived there; 0: not since it was granted */
     uint32_t rate_per_1000s; /* deliveries, over the last 10 s */
+    int64_t error_ms;        /* when that was: */
     char last_error[QUEUE_TEXT_SIZE];
 };
 

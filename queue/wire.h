@@ -13,7 +13,7 @@
 
 #include "queue/queue.h"
 
-#define WIRE_VERSION 2u
+#define WIRE_VERSION 3u
 
 #define WIRE_MESSAGE_MAX  (64u * 1024 * 1024)   /* bytes of any message */
 #define WIRE_APPENDS_MAX  1024u                 /* events of one append message */

@@ -188,6 +188,7 @@ void wire_put_live(struct pack *p, const struct lane_live *l)
     pack_i64(p, l->retry_at_ms);
     pack_i64(p, l->delivered_ms);
     pack_u32(p, l->rate_per_1000s);
+    pack_i64(p, l->error_ms);
     pack_str(p, l->last_error);
 }
 
@@ -200,6 +201,7 @@ void wire_get_live(struct unpack *u, struct lane_live *l)
     l->retry_at_ms = unpack_i64(u);
     l->delivered_ms = unpack_i64(u);
     l->rate_per_1000s = unpack_u32(u);
+    l->error_ms = unpack_i64(u);
     unpack_str(u, l->last_error, sizeof l->last_error);
 }
 
@@ -218,6 +220,27 @@ void wire_put_event(struct pack *p, const struct queue_event *e)
 
 /* The canonical bytes are parsed again: they are what is trusted, not what somebody says of them.
  */
+static struct event *parse_event(struct unpack *u, struct wire_arena *a, const uint8_t *bytes,
+                                 size_t len)
+{
+    struct json_span json = {(const char *)bytes, len};
+    struct event *ev;
+    if (event_parse(json, EVENT_LEN_MAX, &ev, NULL) != ERR_NONE) {
+        u->bad = true;
+        return NULL;
+    }
+    wire_keep(a, ev);
+    event_unref(ev);
+    return ev;
+}
+
+struct event *wire_get_bytes_of_event(struct unpack *u, struct wire_arena *a)
+{
+    size_t len;
+    const uint8_t *bytes = unpack_bytes(u, EVENT_LEN_MAX, &len);
+    return u->bad ? NULL : parse_event(u, a, bytes, len);
+}
+
 void wire_get_event(struct unpack *u, struct wire_arena *a, struct queue_event *e)
 {
     size_t len;
@@ -231,13 +254,5 @@ void wire_get_event(struct unpack *u, struct wire_arena *a, struct queue_event *
         u->bad = true;
     if (u->bad || len == 0)
         return;
-    struct json_span json = {(const char *)bytes, len};
-    struct event *ev;
-    if (event_parse(json, EVENT_LEN_MAX, &ev, NULL) != ERR_NONE) {
-        u->bad = true;
-        return;
-    }
-    wire_keep(a, ev);
-    event_unref(ev);
-    e->event = ev;
+    e->event = parse_event(u, a, bytes, len);
 }

@@ -43,6 +43,8 @@ void wire_put_history(struct pack *p, const struct row *r, size_t len);
 const struct row *wire_get_history(struct unpack *u, struct wire_arena *a, size_t *len);
 void wire_put_event(struct pack *p, const struct queue_event *e);
 void wire_get_event(struct unpack *u, struct wire_arena *a, struct queue_event *e);
+/* An event's canonical bytes alone; the arena's. NULL: they are none. */
+struct event *wire_get_bytes_of_event(struct unpack *u, struct wire_arena *a);
 
 /* What operators ask and are answered: wire_operate.c. */
 void wire_put_hold_call(struct pack *p, const struct hold_call *c);

@@ -140,6 +140,9 @@ static void put_lease(struct pack *p, const struct lease_reply *l)
     pack_u32(p, (uint32_t)l->lost_len);
     for (size_t i = 0; i < l->lost_len; i++)
         pack_u32(p, l->lost[i]);
+    pack_u64(p, l->heartbeat != NULL ? l->heartbeat_number : 0);
+    if (l->heartbeat != NULL)
+        pack_bytes(p, l->heartbeat->bytes, l->heartbeat->len);
 }
 
 static void get_lease(struct unpack *u, struct wire_arena *a, struct lease_reply *l)
@@ -159,6 +162,9 @@ static void get_lease(struct unpack *u, struct wire_arena *a, struct lease_reply
     for (size_t i = 0; i < l->lost_len; i++)
         lost[i] = unpack_u32(u);
     l->lost = lost;
+    l->heartbeat_number = unpack_u64(u);
+    if (l->heartbeat_number != 0)
+        l->heartbeat = wire_get_bytes_of_event(u, a);
 }
 
 static void put_commit(struct pack *p, const struct wire_reply *r)
@@ -255,6 +261,10 @@ static void put_depth(struct pack *p, const struct queue_depth *d)
     pack_u64(p, d->events);
     pack_u64(p, d->bytes);
     pack_u64(p, d->max_bytes);
+    pack_u64(p, d->heartbeat.number);
+    pack_i64(p, d->heartbeat.accepted_ms);
+    pack_u64(p, d->heartbeat.taken);
+    pack_i64(p, d->heartbeat.taken_ms);
     pack_u32(p, (uint32_t)d->lanes_len);
     for (size_t i = 0; i < d->lanes_len; i++)
         put_status(p, &d->lanes[i]);
@@ -268,6 +278,10 @@ static void get_depth(struct unpack *u, struct wire_arena *a, struct queue_depth
     d->events = unpack_u64(u);
     d->bytes = unpack_u64(u);
     d->max_bytes = unpack_u64(u);
+    d->heartbeat.number = unpack_u64(u);
+    d->heartbeat.accepted_ms = unpack_i64(u);
+    d->heartbeat.taken = unpack_u64(u);
+    d->heartbeat.taken_ms = unpack_i64(u);
     struct lane_status *s = wire_array(u, a, STATUS_MIN, WIRE_LANES_MAX, sizeof *s, &d->lanes_len);
     for (size_t i = 0; i < d->lanes_len && !u->bad; i++)
         get_status(u, a, &s[i]);
@@ -370,6 +384,7 @@ enum err wire_put_reply(struct buf *out, const struct wire_reply *r)
     case WIRE_HOLD:
         pack_u64(&p, r->hold.waiting);
         pack_u64(&p, r->hold.given_up);
+        pack_u8(&p, r->hold.changed);
         break;
     case WIRE_FAILED:
         wire_put_failed_page(&p, &r->failed);
@@ -434,6 +449,7 @@ enum err wire_get_reply(const void *data, size_t len, struct wire_arena *a, stru
     case WIRE_HOLD:
         out->hold.waiting = unpack_u64(&u);
         out->hold.given_up = unpack_u64(&u);
+        out->hold.changed = wire_bool(&u);
         break;
     case WIRE_FAILED:
         wire_get_failed_page(&u, a, &out->failed);

@@ -35,6 +35,7 @@ static const char *const live[] = {"probe.hosts",
                                    "probe.admin_token_file",
                                    "probe.interval",
                                    "probe.ingest",
+                                   "probe.heartbeat",
                                    "probe.nip66_key_file",
                                    "publisher.relays",
                                    "publisher.route",
@@ -45,6 +46,7 @@ struct probe_service {
     struct service service;
     struct queue *queue;
     struct prober *prober;   /* NULL: not begun, or ended */
+    struct heart *heart;     /* connects with the prober's dialer; the same */
     struct probe *probe;     /* the same */
     struct control *control; /* NULL: none configured */
 };
@@ -86,8 +88,12 @@ static void on_prober_closed(void *arg)
 static void probe_stop(void *arg)
 {
     struct probe_service *s = arg;
-    if (s->probe != NULL)
+    if (s->probe != NULL) {
+        probe_set_heart(s->probe, NULL);
         probe_quiesce(s->probe);
+    }
+    heart_free(s->heart);
+    s->heart = NULL;
     if (s->prober != NULL)
         prober_close(s->prober, on_prober_closed, s);
     else
@@ -118,6 +124,14 @@ static struct prober_settings settings_of(const struct config *c, const struct t
         .connect_timeout_ms = (uint32_t)c->publisher.connect_timeout_ms,
         .socks = tor->has_tor ? &tor->socks : NULL,
         .ca_file = c->publisher.ca_file[0] != '\0' ? c->publisher.ca_file : NULL};
+}
+
+/* It posts where this probe asks. */
+static struct heart_settings heart_of(const struct config *c)
+{
+    const char *first = c->ingest.listen.len > 0 ? c->ingest.listen.address[0] : "";
+    return (struct heart_settings){.ingest = c->probe.ingest[0] != '\0' ? c->probe.ingest : first,
+                                   .interval_ms = c->probe.heartbeat_ms};
 }
 
 /* Settings with their secret, which the prober copies. */
@@ -174,8 +188,11 @@ static enum err take(void *arg, const struct config *c, struct problem *p)
     e = keyed_of(c, &tor, &keyed, p);
     if (e == ERR_NONE)
         e = probe_reload(s->probe, &o, p);
-    if (e == ERR_NONE)
+    const struct heart_settings heart = heart_of(c);
+    if (e == ERR_NONE) {
         prober_set(s->prober, &keyed.s);
+        heart_set(s->heart, &heart);
+    }
     explicit_bzero(&keyed, sizeof keyed);
     if (e != ERR_NONE)
         return e;
@@ -220,6 +237,9 @@ static int run(const struct invocation *inv)
     explicit_bzero(&keyed, sizeof keyed);
     if (e != ERR_NONE)
         return fail(&s, e, &p);
+    const struct heart_settings heart = heart_of(c);
+    s.heart = heart_new(&s.service.loop, prober_dialer(s.prober), &heart);
+    probe_set_heart(s.probe, s.heart);
     follow_tor(&s, c, &tor);
     for (size_t i = 0; i < o.listen_len; i++)
         LOG(LOG_INFO, "probe ready", LOG_S("listen", o.listen[i]),

@@ -79,6 +79,7 @@ struct config {
         bool open;
         uint64_t interval_ms;
         char ingest[CONFIG_TEXT_SIZE]; /* "": the first of ingest.listen */
+        uint64_t heartbeat_ms;
         char admin_token_file[CONFIG_TEXT_SIZE];
         char nip66_key_file[CONFIG_TEXT_SIZE];
     } probe;

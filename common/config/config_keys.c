@@ -113,6 +113,8 @@ const struct config_key config_keys[] = {
         "each relay and family is tried this often; 0s: not by this one"),
     KEY("probe", "ingest", probe.ingest, TYPE_TEXT, "", 0, 0,
         "where ingest is asked how it is, HOST:PORT; empty: at ingest.listen"),
+    KEY("probe", "heartbeat", probe.heartbeat_ms, TYPE_DURATION, "30s", 0, DAY_MS,
+        "how often ingest is posted a heartbeat, which goes as far as a publisher; 0s: never"),
     KEY("probe", "admin_token_file", probe.admin_token_file, TYPE_TEXT, "", 0, 0,
         "a secret of at least 16 characters: its holder may replay, hold and release; empty: "
         "nobody"),

@@ -1,5 +1,5 @@
 #!lua
--- needs: base log lanes jobs rows facts keep
+-- needs: base bytes log lanes jobs rows facts keep beat
 -- append: ARGV[5] has the facts of the frame's events, one after the other (lib_facts).
 --
 -- p:takes hash: what live lanes take, for a quick answer. v: the registry's version it is from;
@@ -134,6 +134,9 @@ end
 -- ---- the call
 
 local function append(e, bytes)
+    if e.heartbeat then
+        return struct.pack('<BI8BI4', base.NONE, 0, beat.add(e.id, bytes) and 0 or 1, 0)
+    end
     local pos = log.find(e.id)
     if pos then
         return struct.pack('<BI8BI4', base.NONE, pos, 1, append_again(pos, bytes))
@@ -169,7 +172,7 @@ for i, given in ipairs(list) do
 end
 base.finish()
 if told_len > 0 then
-    tail[1] = struct.pack('<c1I2I8I8I4', 'T', 2, 0, base.get('head'), told_len)
+    tail[1] = struct.pack('<c1I2I8I8I4', 'T', wire.VERSION, 0, base.get('head'), told_len)
     redis.call('PUBLISH', base.key('tail'), table.concat(tail))
 end
 return base.reply(table.concat(out))

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: base log lanes jobs rows
+-- needs: base log lanes jobs rows beat
 -- commit: all changed lanes of a publisher. Of each lane first everything that can be wrong with its
 -- commit, then what it changes. Only the epoch says who may commit; only the sequence number
 -- says whether it was seen.
@@ -343,13 +343,26 @@ if wire.is_bad(u) then
     return base.refuse(base.INVALID)
 end
 out[1] = struct.pack('<I4', #list)
-for i, c in ipairs(list) do
+local function commit(c)
     local l = lanes.get(c.lane)
     local status = judge(l, c)
     if status == DONE then
         apply(l, c)
     end
-    out[i + 1] = struct.pack('<I4BI8', c.lane, status, status == STALE and 0 or lanes.position(l))
+    return status, status == STALE and 0 or lanes.position(l)
+end
+
+-- A heartbeat's: its position is its number, and whoever is first takes it.
+local function commit_beat(c)
+    if c.position > base.get('beat') then
+        return INVALID, base.get('beat_taken')
+    end
+    return beat.take(c.position) and DONE or REPEATED, base.get('beat_taken')
+end
+
+for i, c in ipairs(list) do
+    local status, position = (c.lane == beat.LANE and commit_beat or commit)(c)
+    out[i + 1] = struct.pack('<I4BI8', c.lane, status, position)
 end
 base.finish()
 return base.reply(table.concat(out))

@@ -38,7 +38,8 @@ local out = {}
 for i, l in ipairs(lanes.all()) do
     out[i] = status(l)
 end
-local reply = base.reply(struct.pack('<i8I8I8I8I8I8I4', base.now_ms(), base.get('head'), base.get('first'),
-    base.get('head') + 1 - base.get('first'), base.get('bytes'), base.max_bytes, #out) .. table.concat(out))
+local reply = base.reply(struct.pack('<i8I8I8I8I8I8I8i8I8i8I4', base.now_ms(), base.get('head'), base.get('first'),
+    base.get('head') + 1 - base.get('first'), base.get('bytes'), base.max_bytes, base.get('beat'),
+    base.get('beat_ms'), base.get('beat_taken'), base.get('beat_taken_ms'), #out) .. table.concat(out))
 base.finish()
 return reply

@@ -24,6 +24,7 @@
 --                           :hist hash, :asked zset
 --   p:stat          zset    lanes with statistics (lib_stat: p:lane:<n>:stat) by their version
 --   p:jobs          zset    numbers of replay jobs; p:job:<j> hash, p:job:<j>:lanes hash, p:job:<j>:<n> zset
+--   p:beat          string  the latest heartbeat's canonical bytes (lib_beat)
 --   p:tail          channel what was appended, as the broker publishes it
 -- The groups of p:log stand where the lanes do, for others to see; the queue itself reads none.
 -- No script ever walks the keys of the server.
@@ -120,10 +121,33 @@ function base.finish()
     base.dirty = {}
 end
 
+-- ---- records: tables of fields that are a hash each, kept for the call
+
+local record = {}
+function record.set(r, field, value)
+    r[field] = value
+    r.dirty[field] = true
+end
+function record.add(r, field, value)
+    record.set(r, field, r[field] + value)
+end
+-- Writes the fields that were set, which stay dirty. False: there are none.
+function record.write(key, r)
+    local args = {}
+    for field in pairs(r.dirty) do
+        args[#args + 1] = field
+        args[#args + 1] = r[field]
+    end
+    if #args > 0 then
+        redis.call('HSET', key, unpack(args))
+    end
+    return #args > 0
+end
+
 -- ---- frames
 
 -- A reader: { s, at, bad }. What is not there reads as zeros and is remembered.
-local wire = {}
+local wire = { VERSION = 3 }
 function wire.reader(s, at)
     return { s = s, at = at or 1, bad = false }
 end
@@ -170,12 +194,12 @@ end
 -- What comes before the parts: Lua looks at every byte of every string that it makes, so long
 -- answers are better put together once.
 function base.reply_head()
-    return struct.pack('<I2B', 2, bit.bor(string.byte(base.frame, 3), 128)) ..
+    return struct.pack('<I2B', wire.VERSION, bit.bor(string.byte(base.frame, 3), 128)) ..
         string.sub(base.frame, 4, 11) .. '\0'
 end
 function base.refuse(err, why)
     why = why or ''
-    return struct.pack('<I2B', 2, bit.bor(string.byte(base.frame, 3), 128)) ..
+    return struct.pack('<I2B', wire.VERSION, bit.bor(string.byte(base.frame, 3), 128)) ..
         string.sub(base.frame, 4, 11) .. struct.pack('<BI4', err, #why) .. why
 end
 function wire.pack_str(s)

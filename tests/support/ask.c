@@ -138,6 +138,8 @@ static void on_lease(void *arg, enum err e, const struct lease_reply *r)
     a->lease.grants = grants;
     a->lease.kept = kept;
     a->lease.lost = wire_copy(arena, r->lost, r->lost_len, sizeof *r->lost);
+    if (r->heartbeat)
+        wire_keep(arena, r->heartbeat);
 }
 
 void ask_lease(uv_loop_t *loop, struct queue *q, const struct lease_call *call, struct answer *a)

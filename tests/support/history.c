@@ -148,6 +148,33 @@ static void do_append_again(struct history *h)
         put(h, h->events[history_roll(h, (unsigned)h->events_len)]);
 }
 
+/* ---- heartbeats ---- */
+
+static void ask_to_commit_one(struct rig *r, void *arg, struct answer *a)
+{
+    ask_commit(&r->loop, r->q, arg, 1, a);
+}
+
+/* One comes in, perhaps again; or some number is committed, perhaps one that there is not. */
+static void do_heartbeat(struct history *h)
+{
+    struct answer a;
+    h->doing = "heartbeat";
+    if (history_roll(h, 2) == 0) {
+        struct event *ev = make_heartbeat(h->beats + (history_roll(h, 3) > 0));
+        history_ask(h, ask_to_append, ev, say_append, &a);
+        if (a.e != ERR_NONE || a.append.pos != 0)
+            history_fail(h, "a heartbeat was answered %s", err_name(a.e));
+        h->beats += !a.append.duplicate;
+        event_unref(ev);
+    } else {
+        struct lane_commit c = {.lane = HEARTBEAT_LANE,
+                                .position = h->beats + 1 - history_roll(h, h->beats > 0 ? 3 : 2)};
+        history_ask(h, ask_to_commit_one, &c, say_commit, &a);
+    }
+    answer_free(&a);
+}
+
 /* ---- definitions ---- */
 
 static void ask_to_define(struct rig *r, void *arg, struct answer *a)
@@ -306,7 +333,7 @@ void history_step(struct history *h)
         {4, history_repeat}, {3, history_stale},    {3, history_spoiled}, {3, do_define},
         {8, do_pass},        {8, do_pass_a_little}, {1, do_jump},         {1, do_lose_tail},
         {1, history_crash},  {1, do_restart},       {2, history_hold},    {4, history_replay},
-        {3, history_list},   {1, history_purge},    {1, history_cancel},
+        {3, history_list},   {1, history_purge},    {1, history_cancel},  {3, do_heartbeat},
     };
     unsigned all = 0;
     for (size_t i = 0; i < COUNT_OF(steps); i++)

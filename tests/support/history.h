@@ -36,6 +36,7 @@ struct history {
     int64_t retired_ms; /* when the first one was dropped; 0 */
 
     uint64_t head;
+    unsigned beats; /* heartbeats taken */
     struct {
         uint64_t epoch;
         int holder; /* index of the actor; -1 */

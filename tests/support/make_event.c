@@ -2,6 +2,7 @@
 
 #include "common/base/hex.h"
 #include "common/nostr/event_hash.h"
+#include "queue/heartbeat.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -95,6 +96,11 @@ struct event *make_note(unsigned author, unsigned number)
     char text[32];
     (void)snprintf(text, sizeof text, "note %u", number);
     return make_event(author, 1700000000, 1, "[]", text);
+}
+
+struct event *make_heartbeat(unsigned n)
+{
+    return make_event(0, 1700000000 + n, HEARTBEAT_KIND, HEARTBEAT_TAGS, HEARTBEAT_TEXT);
 }
 
 struct event *make_deletion(unsigned author, uint64_t created_at, const uint8_t id[32])

@@ -20,6 +20,8 @@ struct event *make_signed_event(unsigned author, uint64_t created_at, uint32_t k
                                 const char *tags_json, const char *content);
 /* A note (kind 1) without tags whose text is the number. */
 struct event *make_note(unsigned author, unsigned number);
+/* Heartbeat number `n` of author 0: kind, tags and text as heartbeat.h has them. Not signed. */
+struct event *make_heartbeat(unsigned n);
 /* A kind 5 by `author` that asks to delete the event `id`. */
 struct event *make_deletion(unsigned author, uint64_t created_at, const uint8_t id[32]);
 /* A kind 5 by `author` that asks to delete versions of its own "kind:pubkey:d". */

@@ -129,6 +129,9 @@ void say_lease(struct buf *out, const struct answer *a)
         say_kept(out, &r->kept[i]);
     for (size_t i = 0; i < r->lost_len; i++)
         say(out, "lost %" PRIu32 "\n", r->lost[i]);
+    if (r->heartbeat != NULL)
+        say(out, "heartbeat %" PRIu64 " %.*s\n", r->heartbeat_number, (int)r->heartbeat->len,
+            r->heartbeat->bytes);
 }
 
 /* ---- commits, definitions ---- */
@@ -183,9 +186,9 @@ static void say_live(struct buf *out, const struct lane_live *l)
 {
     say(out,
         "  %s since %" PRId64 " in flight %" PRIu32 " %s retry at %" PRId64 " delivered %" PRId64
-        " rate %" PRIu32 " \"%s\"\n",
+        " rate %" PRIu32 " error at %" PRId64 " \"%s\"\n",
         lane_state_name(l->state), l->since_ms, l->in_flight, family_name(l->family),
-        l->retry_at_ms, l->delivered_ms, l->rate_per_1000s, l->last_error);
+        l->retry_at_ms, l->delivered_ms, l->rate_per_1000s, l->error_ms, l->last_error);
 }
 
 static void say_status(struct buf *out, const struct lane_status *s)
@@ -213,6 +216,8 @@ void say_depth(struct buf *out, const struct answer *a)
         "now %" PRId64 " head %" PRIu64 " first %" PRIu64 " events %" PRIu64 " bytes %" PRIu64
         " of %" PRIu64 "\n",
         d->now_ms, d->head, d->first, d->events, d->bytes, d->max_bytes);
+    say(out, "heartbeat %" PRIu64 " at %" PRId64 " taken %" PRIu64 " at %" PRId64 "\n",
+        d->heartbeat.number, d->heartbeat.accepted_ms, d->heartbeat.taken, d->heartbeat.taken_ms);
     for (size_t i = 0; i < d->lanes_len; i++)
         say_status(out, &d->lanes[i]);
 }
@@ -288,7 +293,8 @@ void say_registry(struct buf *out, const struct answer *a)
 void say_hold(struct buf *out, const struct answer *a)
 {
     if (!went_wrong(out, a))
-        say(out, "waiting %" PRIu64 " given up %" PRIu64 "\n", a->hold.waiting, a->hold.given_up);
+        say(out, "waiting %" PRIu64 " given up %" PRIu64 "%s\n", a->hold.waiting, a->hold.given_up,
+            a->hold.changed ? " changed" : "");
 }
 
 /* ---- failed deliveries, jobs ---- */

@@ -10,7 +10,7 @@
 #include "probe/html.h"
 #include "probe/meter.h"
 #include "probe/metrics.h"
-#include "probe/page.h"
+#include "probe/page_internal.h"
 #include "probe/properties.h"
 #include "probe/vitals.h"
 
@@ -298,6 +298,77 @@ static void metrics_begin_at_zero_and_escape_labels(void **state)
     knowledge_fini(&k);
 }
 
+/* ---- heartbeats ---- */
+
+static const struct beat_row {
+    const char *name;
+    uint64_t every_ms;
+    struct heartbeat h;
+    const char *page;               /* of its line; NULL: there is none */
+    const char *ingest, *publisher; /* metrics; NULL: no such row */
+} beat_rows[] = {
+    {"not posted", 0, {0}, NULL, NULL, "1"},
+    {"none yet", 30 * S, {0}, "<li class=\"dim\">heartbeat: none has come yet<", "0.000", "0.000"},
+    {"through",
+     30 * S,
+     {4, NOW - 20 * S, 4, NOW - 20 * S + 150},
+     "<li class=\"good\">heartbeat: the last one went through in 0.15 s, 19s ago<",
+     "1699999980.000",
+     "1699999980.150"},
+    {"on its way",
+     30 * S,
+     {5, NOW - 1 * S, 4, NOW - 31 * S},
+     "<li class=\"good\">heartbeat: the last one has been in the queue for 1s and no publisher",
+     "1699999999.000",
+     "1699999969.000"},
+    {"stuck in the queue",
+     30 * S,
+     {9, NOW - 10 * S, 4, NOW - 120 * S},
+     "<li class=\"bad\">heartbeat: the last one has been in the queue for 10s and no publisher",
+     "1699999990.000",
+     "1699999880.000"},
+    {"none comes any more",
+     30 * S,
+     {4, NOW - 120 * S, 4, NOW - 120 * S},
+     "<li class=\"bad\">heartbeat: the last one went through in 0.00 s, 2m ago<",
+     "1699999880.000",
+     "1699999880.000"},
+};
+
+static void assert_beat(const char *text, const char *service, const char *value)
+{
+    char begin[80];
+    (void)snprintf(begin, sizeof begin, "\nvolley_heartbeat_timestamp_seconds{service=\"%s\"} %s",
+                   service, value != NULL ? value : "");
+    if ((strstr(text, begin) != NULL) != (value != NULL))
+        fail_msg("%s in %s", begin, text);
+}
+
+static void heartbeats_are_shown_as_far_as_they_came(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(beat_rows); i++) {
+        const struct beat_row *row = &beat_rows[i];
+        struct knowledge k = evil_knowledge();
+        struct html_stream s;
+        k.beat_every_ms = row->every_ms;
+        k.snapshot.depth.heartbeat = row->h;
+        html_open(&s);
+        page_services(&k, &(struct page_look){0}, s.out);
+        char *text = closed(&s);
+        if (row->page != NULL ? strstr(text, row->page) == NULL : strstr(text, "heartbeat") != NULL)
+            fail_msg("%s: %s", row->name, text);
+        free(text);
+        html_open(&s);
+        metrics_all(&k, s.out);
+        text = closed(&s);
+        assert_beat(text, "ingest", row->ingest);
+        assert_beat(text, "publisher", row->publisher);
+        free(text);
+        knowledge_fini(&k);
+    }
+}
+
 /* ---- properties ---- */
 
 static void properties_are_strings_for_start9(void **state)
@@ -329,6 +400,7 @@ int main(void)
         cmocka_unit_test(text_from_outside_is_never_markup),
         cmocka_unit_test(the_dashboard_shows_all_of_it_as_text),
         cmocka_unit_test(metrics_begin_at_zero_and_escape_labels),
+        cmocka_unit_test(heartbeats_are_shown_as_far_as_they_came),
         cmocka_unit_test(properties_are_strings_for_start9),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

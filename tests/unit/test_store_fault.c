@@ -58,6 +58,23 @@ static enum err append_err(struct store_box *b, unsigned n, struct problem *why)
     return e;
 }
 
+/* A heartbeat tells the truth about the disk, too. */
+static enum err beat_err(struct store_box *b, unsigned n)
+{
+    struct append_result r;
+    struct problem why;
+    struct event *ev = make_heartbeat(n);
+    uint64_t before, after;
+    (void)store_heartbeat(b->s, &before);
+    box_begin(b);
+    enum err e = store_append(b->s, ev, b->now_ms, &r, NULL, &why);
+    box_commit(b);
+    event_unref(ev);
+    (void)store_heartbeat(b->s, &after);
+    assert_int_equal(after, before + (e == ERR_NONE));
+    return e;
+}
+
 static void a_full_disk_refuses_appends_and_never_commits(void **state)
 {
     static const struct {
@@ -84,6 +101,7 @@ static void a_full_disk_refuses_appends_and_never_commits(void **state)
             assert_non_null(strstr(why.text, "disk is full"));
             assert_true(box_append(b, make_note(0, 1)).duplicate);
         }
+        assert_int_equal(beat_err(b, i + 1), rows[i].err);
         box_deliver(b, 1, ++position);
         box_housekeep(b);
         assert_int_equal(box_status(b, 1).position, position);

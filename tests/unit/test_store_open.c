@@ -403,10 +403,13 @@ static void an_aborted_turn_leaves_nothing(void **state)
     struct define_result d;
     struct append_result r;
     struct problem why = {0};
-    struct event *ev = make_note(0, 3);
+    struct event *ev = make_note(0, 3), *beat = make_heartbeat(1);
     struct lane_grant g;
     uint8_t id[PUBLISHER_ID_LEN] = {9};
+    uint64_t number;
     assert_int_equal(store_append(b->s, ev, b->now_ms, &r, NULL, &why), ERR_NONE);
+    assert_int_equal(store_append(b->s, beat, b->now_ms, &r, NULL, &why), ERR_NONE);
+    event_unref(beat);
     assert_int_equal(store_grant(b->s, 1, id, "x", b->now_ms, &g), ERR_NONE);
     assert_int_equal(
         store_define(b->s, &(struct define_call){.defs = defs, .len = 2}, b->now_ms, &d, &why),
@@ -415,6 +418,7 @@ static void an_aborted_turn_leaves_nothing(void **state)
     event_unref(ev);
     store_abort(b->s);
     assert_int_equal(store_head(b->s), 2);
+    assert_null(store_heartbeat(b->s, &number));
     assert_int_equal(store_registry_version(b->s), registry);
     struct queue_depth after = box_depth(b);
     assert_int_equal(after.lanes_len, 1);

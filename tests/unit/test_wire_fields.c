@@ -105,6 +105,8 @@ static void leases_keep_every_field(void **state)
     assert_int_equal(k->requests_len, 2);
     assert_null(k[1].next);
     assert_memory_equal(r.lease.lost, lost, sizeof lost);
+    assert_int_equal(r.lease.heartbeat_number, 17);
+    assert_memory_equal(r.lease.heartbeat->bytes, event_json, sizeof event_json - 1);
     wire_arena_free(&a);
 }
 
@@ -169,6 +171,10 @@ static void status_and_receipt_keep_every_field(void **state)
     struct wire_arena a = {0};
     struct wire_reply r;
     get_reply(5, &a, &r);
+    assert_int_equal(r.depth.heartbeat.number, 7);
+    assert_int_equal(r.depth.heartbeat.accepted_ms, 8);
+    assert_int_equal(r.depth.heartbeat.taken, 9);
+    assert_int_equal(r.depth.heartbeat.taken_ms, 10);
     assert_int_equal(r.depth.lanes_len, 2);
     struct lane_status s = r.depth.lanes[0];
     assert_true(definition_equal(&s.definition, &definition));
@@ -230,6 +236,7 @@ static void operators_answers_keep_every_field(void **state)
     get_reply(10, &a, &r);
     assert_int_equal(r.hold.waiting, 12);
     assert_int_equal(r.hold.given_up, 13);
+    assert_true(r.hold.changed);
     get_reply(11, &a, &r);
     assert_int_equal(r.failed.rows_len, 2);
     assert_memory_equal(r.failed.rows, failed_rows, sizeof failed_rows);

@@ -47,6 +47,7 @@ struct practice_relay {
     uint16_t port;
     struct behaviour now;
     struct listener listeners[2]; /* IPv4, IPv6 */
+    int kept[2];                  /* bound to the port, never listening */
     struct practice_client *clients;
     struct seen_id *seen;
     FILE *record;          /* ms, connection, family, accepted, event: a line each */

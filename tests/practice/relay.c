@@ -70,28 +70,58 @@ static void fill_queue(struct listener *l)
     }
 }
 
-static enum err listen_on(struct listener *l, bool hole)
+/* Bound to the relay's address and port; 0 picks one. -1: it is taken, or there is no such family.
+ */
+static int bound(struct practice_relay *r, bool v6)
 {
     struct sockaddr_storage at;
-    socklen_t len = address(l->v6, l->relay->anywhere, l->relay->port, &at);
-    int yes = 1;
+    socklen_t len = address(v6, r->anywhere, r->port, &at);
+    int yes = 1,
+        fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (v6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+    if (bind(fd, (struct sockaddr *)&at, len) != 0) {
+        int why = errno;
+        close(fd);
+        errno = why;
+        return -1;
+    }
+    if (r->port == 0) {
+        getsockname(fd, (struct sockaddr *)&at, &len);
+        r->port = ntohs(v6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                           : ((struct sockaddr_in *)&at)->sin_port);
+    }
+    return fd;
+}
+
+/* The port is the relay's by both families for as long as it lives, whether it listens or not:
+ * nobody else gets it meanwhile. Where nobody listens connections are refused all the same. */
+static bool keep_port(struct practice_relay *r)
+{
+    for (int i = 0; i < 2; i++) {
+        r->kept[i] = bound(r, i == 1);
+        if (r->kept[i] >= 0 || (i == 1 && errno != EADDRINUSE))
+            continue;
+        if (i == 1)
+            close(r->kept[0]);
+        return false;
+    }
+    return true;
+}
+
+static enum err listen_on(struct listener *l, bool hole)
+{
     l->hole = hole;
-    l->fd = socket(l->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (l->fd < 0)
-        return ERR_IO;
-    setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (l->v6)
-        setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
-    if (bind(l->fd, (struct sockaddr *)&at, len) != 0 || listen(l->fd, hole ? 0 : 128) != 0) {
+    l->fd = bound(l->relay, l->v6);
+    if (l->fd >= 0 && listen(l->fd, hole ? 0 : 128) != 0) {
         close(l->fd);
         l->fd = -1;
+    }
+    if (l->fd < 0)
         return ERR_IO;
-    }
-    if (l->relay->port == 0) {
-        getsockname(l->fd, (struct sockaddr *)&at, &len);
-        l->relay->port = ntohs(l->v6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-                                     : ((struct sockaddr_in *)&at)->sin_port);
-    }
     if (hole) {
         fill_queue(l);
         return ERR_NONE;
@@ -160,24 +190,17 @@ enum err practice_relay_start(struct practice_relay *r, uv_loop_t *loop, const c
     (void)snprintf(r->name, sizeof r->name, "%s", name);
     for (int i = 0; i < 2; i++)
         r->listeners[i] = (struct listener){.relay = r, .fd = -1, .v6 = i == 1};
-    /* One port for both families: the first listener picks it, and the second may find it taken;
-     * then another is picked. */
-    for (int tries = 0; tries < 20; tries++) {
-        bool ok = true;
-        for (int i = 0; i < 2 && ok; i++) {
-            struct listener *l = &r->listeners[i];
-            if (has_family(stance, l->v6) && l->fd < 0)
-                ok = listen_on(l, l->v6 && stance == STANCE_DEAD6) == ERR_NONE;
-        }
-        if (ok)
-            break;
-        if (port != 0 || tries == 19)
+    for (int tries = 0; !keep_port(r); tries++) {
+        if (port != 0 || tries == 20)
+            return problem_set(p, ERR_IO, "relay %s cannot have port %u: %s", name, r->port,
+                               strerror(errno));
+        r->port = 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        struct listener *l = &r->listeners[i];
+        if (has_family(stance, l->v6) && listen_on(l, l->v6 && stance == STANCE_DEAD6) != ERR_NONE)
             return problem_set(p, ERR_IO, "relay %s cannot listen on port %u: %s", name, r->port,
                                strerror(errno));
-        close(r->listeners[0].fd); /* of a loop that has not run yet: the handle is made anew */
-        r->listeners[0].polled = false;
-        r->listeners[0].fd = -1;
-        r->port = 0;
     }
     char path[1024];
     (void)snprintf(path, sizeof path, "%s/%s.tsv", record_dir, name);

@@ -102,6 +102,7 @@ static void lane_json(const struct lane_status *l, int64_t now_ms, FILE *out)
     cJSON_AddStringToObject(o, "route", route_name(l->definition.route));
     cJSON_AddItemToObject(o, "publisher", text_or_null(l->publisher));
     cJSON_AddItemToObject(o, "last_error", text_or_null(l->live.last_error));
+    cJSON_AddItemToObject(o, "last_error_at", time_or_null(l->live.error_ms));
     cJSON_AddNumberToObject(o, "position", (double)l->position);
     add_verdict(o, l, now_ms);
     add_paths(o, l);
@@ -215,17 +216,22 @@ static void fill(struct cells *cells, const struct lane_status *l, enum verdict 
     put(cells, C_PUBLISHER, l->publisher[0] != '\0' ? l->publisher : "-");
 }
 
-/* The last error, and in backoff when the relay is tried again; "" when there was none. */
+/* The last error, when that was, and in backoff when the relay is tried again; "" when there was
+ * none. */
 static void fill_note(const struct lane_status *l, int64_t now_ms, char *out, size_t size)
 {
-    char error[QUEUE_TEXT_SIZE], wait[16];
+    char error[QUEUE_TEXT_SIZE], wait[16], age[16];
     int64_t wait_ms = l->live.retry_at_ms - now_ms;
     (void)clean_text(l->live.last_error, error, sizeof error);
+    int64_t age_ms = now_ms - l->live.error_ms;
+    (void)short_duration(age_ms < 0 ? 0 : age_ms, age);
+    (void)short_duration(wait_ms < 0 ? 0 : wait_ms, wait);
     if (error[0] != '\0' && l->live.state == LANE_BACKOFF && l->live.retry_at_ms != 0)
-        (void)snprintf(out, size, "%s (next try in %s)", error,
-                       short_duration(wait_ms < 0 ? 0 : wait_ms, wait));
+        (void)snprintf(out, size, "%s (%s ago, next try in %s)", error, age, wait);
+    else if (error[0] != '\0')
+        (void)snprintf(out, size, "%s (%s ago)", error, age);
     else
-        (void)snprintf(out, size, "%s", error);
+        out[0] = '\0';
 }
 
 static void add_lane(struct table *t, const struct lane_status *l, enum verdict verdict,
@@ -238,7 +244,7 @@ static void add_lane(struct table *t, const struct lane_status *l, enum verdict 
     };
     struct cells cells;
     const char *list[C_COUNT];
-    char note[QUEUE_TEXT_SIZE + 40];
+    char note[QUEUE_TEXT_SIZE + 64];
     int64_t since_ms;
     (void)verdict_of(l, now_ms, &since_ms);
     fill(&cells, l, verdict, since_ms, now_ms);

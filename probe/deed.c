@@ -240,16 +240,29 @@ static void begin(struct request *r, struct deed *d, const char *act)
         begin_hold(r, d);
 }
 
+/* An empty relay, or class, means all: what can't be read must not come to that. */
+static void begin_if(bool readable, struct request *r, struct deed *d, const char *act)
+{
+    if (readable)
+        begin(r, d, act);
+    else
+        request_fail(r, MHD_HTTP_BAD_REQUEST, "The relay or the class can't be read.");
+}
+
+static bool take(const char *text, char *out, size_t size)
+{
+    return (size_t)snprintf(out, size, "%s", text != NULL ? text : "") < size;
+}
+
 void deed_ask(struct request *r)
 {
     struct deed *d = mem_zero(1, sizeof *d);
-    const char *relay = request_query(r, "relay"), *classes = request_query(r, "class");
     const char *act = request_query(r, "act");
 
     r->more = d;
-    (void)snprintf(d->relay, sizeof d->relay, "%s", relay != NULL ? relay : "");
-    (void)snprintf(d->classes, sizeof d->classes, "%s", classes != NULL ? classes : "");
-    begin(r, d, act != NULL ? act : "");
+    bool readable = take(request_query(r, "relay"), d->relay, sizeof d->relay) &&
+                    take(request_query(r, "class"), d->classes, sizeof d->classes);
+    begin_if(readable, r, d, act != NULL ? act : "");
 }
 
 void deed_do(struct request *r)
@@ -259,8 +272,8 @@ void deed_do(struct request *r)
 
     r->more = d;
     d->doing = true;
-    (void)request_form(r, "act", act, sizeof act);
-    (void)request_form(r, "relay", d->relay, sizeof d->relay);
-    (void)request_form(r, "class", d->classes, sizeof d->classes);
-    begin(r, d, act);
+    bool readable = request_form(r, "act", act, sizeof act) &&
+                    request_form(r, "relay", d->relay, sizeof d->relay) &&
+                    request_form(r, "class", d->classes, sizeof d->classes);
+    begin_if(readable, r, d, act);
 }

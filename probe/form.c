@@ -54,8 +54,8 @@ bool form_get(const char *form, size_t len, const char *name, char *out, size_t 
             form[name_len] == '=')
             return decode(form + name_len + 1, stop, out, size);
         if (next == NULL)
-            return false;
+            return true;
         form = next + 1;
     }
-    return false;
+    return true;
 }

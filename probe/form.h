@@ -2,11 +2,13 @@
 #ifndef VOLLEY_PROBE_FORM_H
 #define VOLLEY_PROBE_FORM_H
 
+#include "common/base/err.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The first field of this name, decoded and terminated. False, and `out` is empty: there is none,
- * it is badly encoded, has a zero byte in it, or does not fit. */
-bool form_get(const char *form, size_t len, const char *name, char *out, size_t size);
+/* The first field of this name, decoded and terminated; empty where there is none. False, and `out`
+ * is empty: there is one, but it is badly encoded, has a zero byte in it, or does not fit. */
+MUST_USE bool form_get(const char *form, size_t len, const char *name, char *out, size_t size);
 
 #endif

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #define TIMEOUT_MS   5000u /* to connect; and for the OK, which waits for the disk */
-#define PAUSE_MS     5000u /* after one that was not taken */
-#define TELL_FROM    2u    /* failures in a row */
+#define PAUSE_MS     2000u /* until the next: what the queue says is as old at most */
+#define TELL_FROM    3u    /* failures in a row */
 #define ADDRESS_SIZE 160
 
 struct heart {

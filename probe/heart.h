@@ -9,7 +9,7 @@
 
 struct heart_settings {
     const char *ingest;   /* "HOST:PORT"; copied. "": there is none */
-    uint64_t interval_ms; /* 0: none are posted. They are 5 s apart at least */
+    uint64_t interval_ms; /* 0: none are posted. They are 2 s apart at least */
 };
 
 struct heart;

@@ -344,6 +344,22 @@ static void relay_stalled(const char *name, const struct knowledge *k, FILE *out
     }
 }
 
+static void relay_certificates(const char *name, const struct knowledge *k, FILE *out)
+{
+    EACH_RELAY(k, l)
+    {
+        const struct relay_record *r = records_lane(&k->records, l->lane);
+        for (size_t i = 0; r != NULL && i < r->paths_len; i++) {
+            const struct path_statistics *p = &r->paths[i];
+            if (p->source != STAT_PROBE || p->last.certificate_end_s == 0)
+                continue;
+            relay_open(name, l, out);
+            (void)fprintf(out, ",route=\"%s\",family=\"%s\"} %" PRId64 "\n", route_name(p->route),
+                          family_name(p->family), p->last.certificate_end_s);
+        }
+    }
+}
+
 static void relay_probes(const char *name, const struct knowledge *k, FILE *out)
 {
     EACH_RELAY(k, l)
@@ -412,6 +428,9 @@ static const struct metric relay_metrics[] = {
      false},
     {"volley_probe_success_ratio", "gauge", "Of the probes of the last 24 hours.", relay_probes,
      false},
+    {"volley_probe_certificate_expiry_timestamp_seconds", "gauge",
+     "Until when the relay's certificate is valid, as last probed, in Unix seconds.",
+     relay_certificates, false},
 };
 
 static void write_table(const struct metric *table, size_t len, const struct knowledge *k,

@@ -45,12 +45,14 @@ static void put_error(FILE *out, const struct lane_status *l, int64_t now_ms)
         return;
     (void)fputs("<span class=\"error\">last error: ", out);
     html_text(out, l->live.last_error);
-    (void)fputs("</span>", out);
+    (void)fputs("</span> <span class=\"note\">", out);
+    put_age(out, l->live.error_ms, now_ms);
+    (void)fputs(" ago", out);
     if (l->live.state == LANE_BACKOFF && l->live.retry_at_ms > now_ms) {
-        (void)fputs(" <span class=\"note\">next try in ", out);
+        (void)fputs(", next try in ", out);
         put_duration(out, l->live.retry_at_ms - now_ms);
-        (void)fputs("</span>", out);
     }
+    (void)fputs("</span>", out);
 }
 
 static void put_name(FILE *out, const struct lane_status *l, const struct page_look *look)

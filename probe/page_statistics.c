@@ -146,6 +146,14 @@ static const char *const failure_words[STAT_FAILURE_COUNT] = {
     [STAT_OTHER] = "failed",
 };
 
+static void put_certificate(FILE *out, int64_t end_s, int64_t now_ms)
+{
+    int64_t days = (end_s - now_ms / 1000) / 86400;
+
+    if (end_s != 0)
+        (void)fprintf(out, ", certificate for %" PRId64 " day%s", days, days == 1 ? "" : "s");
+}
+
 static void put_probe(FILE *out, const struct path_statistics *p, enum stat_window window,
                       int64_t now_ms)
 {
@@ -156,6 +164,7 @@ static void put_probe(FILE *out, const struct path_statistics *p, enum stat_wind
     if (p->last.ok) {
         (void)fputs("ok, ", out);
         put_us(out, p->last.phases_us[STAT_CONNECT]);
+        put_certificate(out, p->last.certificate_end_s, now_ms);
     } else {
         html_text(out, p->last.text[0] != '\0' ? p->last.text : failure_words[p->last.why]);
     }

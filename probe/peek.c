@@ -13,7 +13,8 @@
 #define THANKS       "[\"CLOSE\",\"" SUBSCRIPTION "\"]"
 #define MESSAGE_MAX  (1024u * 1024u)
 #define QUEUE_MAX    4096u
-#define READ_BUDGET  (64u * 1024u) /* bytes a turn */
+#define READ_BUDGET  (64u * 1024u)        /* bytes a turn */
+#define BYTES_MAX    (2u * 1024u * 1024u) /* one event was asked for: more is no answer */
 #define HANDLES      3
 
 struct peek {
@@ -26,7 +27,8 @@ struct peek {
     uint64_t began_us;
     bool posts; /* an EVENT, of this id */
     uint8_t id[EVENT_ID_LEN];
-    bool over; /* the answer is there */
+    size_t bytes; /* that came */
+    bool over;    /* the answer is there */
     struct peek_result result;
     peek_fn *fn;
     void *arg;
@@ -89,7 +91,10 @@ static ssize_t io_send(void *arg, const uint8_t *data, size_t len)
 
 static ssize_t io_recv(void *arg, uint8_t *data, size_t len)
 {
-    return link_recv(((struct peek *)arg)->link, data, len);
+    struct peek *k = arg;
+    ssize_t n = link_recv(k->link, data, len);
+    k->bytes += n > 0 ? (size_t)n : 0;
+    return n;
 }
 
 static bool is_ours(struct json_span sub)
@@ -135,6 +140,10 @@ static void go_on(struct peek *k)
     }
     if (e != ERR_NONE) {
         fail(k, e == ERR_CLOSED ? "it hung up without an answer" : "it does not speak NIP-01");
+        return;
+    }
+    if (k->bytes > BYTES_MAX) {
+        fail(k, "it sends more than was asked for");
         return;
     }
     e = websocket_flush(k->ws);

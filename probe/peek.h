@@ -11,7 +11,8 @@
 struct peek_result {
     bool answered;  /* EOSE, or CLOSED or OK: `text` has its words */
     bool accepted;  /* OK true */
-    bool timed_out; /* not answered: silent for too long. Else it hung up, or spoke no NIP-01 */
+    bool timed_out; /* not answered: silent for too long. Else it hung up, spoke no NIP-01, or went
+                       on and on */
     uint64_t us;    /* until the answer, or the end */
     char text[160]; /* not answered: why */
 };

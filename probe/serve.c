@@ -226,6 +226,25 @@ static unsigned status_of(enum guard_answer a)
                                                          : MHD_HTTP_FORBIDDEN;
 }
 
+/* A zero byte would end a parameter early, and an empty one may mean all. */
+static enum MHD_Result on_parameter(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    size_t name_len, const char *value, size_t value_len)
+{
+    bool *readable = cls;
+
+    (void)kind;
+    *readable &= strlen(name) == name_len && (value == NULL || strlen(value) == value_len);
+    return MHD_YES;
+}
+
+static bool query_is_readable(const struct request *r)
+{
+    bool readable = true;
+
+    (void)MHD_get_connection_values_n(r->c, MHD_GET_ARGUMENT_KIND, on_parameter, &readable);
+    return readable;
+}
+
 /* Somebody may be guessing. */
 static void tell_refused(struct probe *p, enum guard_answer a)
 {
@@ -243,9 +262,13 @@ static void take_window(struct request *r)
     char text[8];
     const char *asked = request_query(r, "window");
 
-    if (r->form != NULL)
-        asked = request_form(r, "window", text, sizeof text) ? text : NULL;
-    r->window_unknown = !page_window_of(asked, &r->window);
+    bool readable = true;
+
+    if (r->form != NULL) {
+        readable = request_form(r, "window", text, sizeof text);
+        asked = text[0] != '\0' ? text : NULL;
+    }
+    r->window_unknown = !readable || !page_window_of(asked, &r->window);
     if (r->window_unknown)
         r->window = PAGE_WINDOW;
 }
@@ -271,7 +294,8 @@ static void serve_post(struct request *r, const struct path *path)
         return;
     }
     r->facts.form_token = token;
-    (void)request_form(r, "token", token, sizeof token);
+    if (!request_form(r, "token", token, sizeof token))
+        token[0] = '\0'; /* as if there were none */
     enum guard_answer a = guard_act(&r->p->rules, &r->facts);
     explicit_bzero(token, sizeof token);
     r->facts.form_token = NULL;
@@ -300,6 +324,8 @@ static void serve(struct request *r)
         request_fail(r, status_of(a), guard_words(a));
     } else if (path == NULL)
         request_fail(r, MHD_HTTP_NOT_FOUND, "There is nothing here. The dashboard is at /.");
+    else if (!query_is_readable(r))
+        request_fail(r, MHD_HTTP_BAD_REQUEST, "A parameter has a zero byte in it.");
     else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
         go(r, path->get);
     else

@@ -70,7 +70,7 @@ void request_wait(struct request *r);
 /* A parameter of the URL, or NULL. */
 const char *request_query(const struct request *r, const char *name);
 /* A field of the form that came with a POST: form_get. */
-bool request_form(const struct request *r, const char *name, char *out, size_t size);
+MUST_USE bool request_form(const struct request *r, const char *name, char *out, size_t size);
 /* A small page, or for programs a line, that says so. */
 void request_fail(struct request *r, unsigned status, const char *why);
 /* Why the queue gave no answer. */

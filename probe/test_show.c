@@ -10,7 +10,7 @@
 bool test_reached(const struct test_relay *r)
 {
     for (size_t i = 0; i < r->acts_len; i++)
-        if (r->results[i].try.started && r->results[i].try.err == ERR_NONE)
+        if (act_good(&r->results[i]))
             return true;
     return false;
 }
@@ -202,15 +202,25 @@ static void add_phases(cJSON *o, const struct test_view *v, const struct act_res
         number_or_null(t->certificate_end_s != 0, (double)days_left(a, v->now_ms)));
 }
 
+/* Why it is no relay that can be used; "" when it is one. */
+static const char *failure_of(const struct act_result *a)
+{
+    if (a->try.err != ERR_NONE)
+        return link_why_name(a->try.why);
+    if (a->peeked && a->read.answered)
+        return "";
+    return a->read.timed_out ? link_why_name(LINK_WHY_TIMEOUT) : "not_a_relay";
+}
+
 static cJSON *act_json(const struct test_view *v, const struct act_result *a)
 {
     const struct link_try *t = &a->try;
     cJSON *o = cJSON_CreateObject();
-    bool ok = t->err == ERR_NONE;
+    bool ok = act_good(a);
     cJSON_AddItemToObject(o, "family", family_or_null(t->family));
     cJSON_AddBoolToObject(o, "ok", ok);
-    cJSON_AddItemToObject(o, "failure", text_or_null(ok ? "" : link_why_name(t->why)));
-    cJSON_AddItemToObject(o, "reason", text_or_null(ok ? "" : t->text));
+    cJSON_AddItemToObject(o, "failure", text_or_null(failure_of(a)));
+    cJSON_AddItemToObject(o, "reason", text_or_null(ok ? "" : a->peeked ? a->read.text : t->text));
     cJSON_AddItemToObject(o, "http_status", number_or_null(t->http_status != 0, t->http_status));
     add_phases(o, v, a);
     return o;

@@ -30,6 +30,12 @@ static const char *upper(enum family f)
     return f == FAMILY_IPV6 ? "IPv6" : "IPv4";
 }
 
+static void add_words(struct would *out, const char *words)
+{
+    size_t len = strlen(out->why);
+    (void)snprintf(out->why + len, sizeof out->why - len, "; %s", words);
+}
+
 /* One way only: an address, an onion service, one port, a mode. */
 static void no_race(const struct would_facts *f, enum family only, const char *why,
                     struct would *out)
@@ -38,6 +44,8 @@ static void no_race(const struct would_facts *f, enum family only, const char *w
     out->connects = works(act_of(f, only));
     out->family = out->connects || f->acts_len == 0 ? only : FAMILY_NONE;
     (void)snprintf(out->why, sizeof out->why, "%s", why);
+    if (f->acts_len > 0 && !out->connects)
+        add_words(out, "it failed just now");
 }
 
 static void first_words(const struct would_facts *f, bool demoted, struct would *out)
@@ -62,12 +70,6 @@ static void first_words(const struct would_facts *f, bool demoted, struct would 
         (void)snprintf(rest, size, ": nothing learned yet");
 }
 
-static void add_words(struct would *out, const char *words)
-{
-    size_t len = strlen(out->why);
-    (void)snprintf(out->why + len, sizeof out->why - len, "; %s", words);
-}
-
 /* Who would have won, by the times of just now. */
 static void predict(const struct would_facts *f, struct would *out)
 {
@@ -81,6 +83,8 @@ static void predict(const struct would_facts *f, struct would *out)
     bool late = works(a) && works(b) && took_ms(a) > out->head_start_ms + took_ms(b) + grace_ms;
     out->connects = works(a) || works(b);
     out->family = works(a) && !late ? out->first : works(b) ? second : FAMILY_NONE;
+    if (!out->connects)
+        add_words(out, "both failed just now");
     if (out->family == out->first || !out->connects)
         return;
     (void)snprintf(words, sizeof words, "%s %s just now", upper(out->first),

@@ -1,41 +1,18 @@
 /* How it works.
  *
- * Two lists share one hash by position: HOT, what came by the tail, and COLD, what was read for
- * lanes behind it. Both are first in, first out, as lanes pass through the log in order; the cold
- * ones are evicted first as soon as they take more than a quarter, so that a lane that catches up
- * does not cost the others their tail.
- *
- * Freshness is a generation: a gap in the tail (as the tail itself, a beat, or two lease replies in
- * a row tell), a deletion too large to be listed, or distrust raises it, and entries of an older
- * one are read again before they are handed out. What the tail tells while a read is under way is
- * noted in the read and applied to its answer, which may be older than that message. An answer is
- * always handed out once, in the turn it arrives (`turn`), whatever the generation: its facts are
- * as fresh as any reading can make them, and without this a tail that always has gaps would stop
- * everything.
- *
- * How far a read reaches adapts: when much of what was read is evicted unused, reads get shorter.
+ * The events stand in a cache (cache.h), which also knows which of them may be handed out. A gap in
+ * the tail (as the tail itself, a beat, or two lease replies in a row tell), a deletion too large
+ * to be listed, or distrust begins a new generation there. What the tail tells while a read is
+ * under way is noted in the read and applied to its answer, which may be older than that message.
  */
 #include "publisher/feed.h"
 
-#include <string.h>
+#include "publisher/cache.h"
+
 #include <uthash.h>
-#include <utlist.h>
 
-#define READS_MAX   4
-#define AHEAD_FIRST 256u
-#define AHEAD_MIN   16u
-#define AHEAD_MAX   1024u
-#define SAMPLE_LEN  64u  /* evictions looked at before the reach is changed */
-#define RETRY_MS    200u /* after a read that failed */
-
-struct entry {
-    struct queue_event ev; /* ev.pos is the key; ev.event is a reference of ours */
-    uint64_t gen, turn;
-    size_t cost;
-    bool cold, used;
-    struct entry *prev, *next;
-    UT_hash_handle hh;
-};
+#define READS_MAX 4
+#define RETRY_MS  200u /* after a read that failed */
 
 struct fact {
     uint64_t newer, deleted_by;
@@ -60,13 +37,10 @@ struct feed {
     uint64_t head, tail_next; /* tail_next: the position the tail must bring next; 0: unknown */
     uint64_t leased;          /* the head in the last lease reply */
     uint64_t lease_news;      /* as the last beat told */
-    uint64_t gen, turn;
-    struct entry *by_pos, *hot, *cold;
-    size_t hot_bytes, cold_bytes;
+    struct cache cache;
     struct read *reads[READS_MAX];
     struct wish *wishes; /* in the order they were made */
-    uint32_t ahead, evicted_used, evicted_unused;
-    bool resting; /* a read failed; the timer ends it */
+    bool resting;        /* a read failed; the timer ends it */
     uv_idle_t news;
     uv_timer_t retry;
     int handles;
@@ -92,107 +66,6 @@ static void saw(struct feed *f, uint64_t head)
     }
 }
 
-/* ---- the cache ---- */
-
-static struct entry *find(const struct feed *f, uint64_t pos)
-{
-    struct entry *e = NULL;
-    HASH_FIND(hh, f->by_pos, &pos, sizeof pos, e);
-    return e;
-}
-
-static bool usable(const struct feed *f, const struct entry *e)
-{
-    return e != NULL && (e->gen == f->gen || e->turn == f->turn);
-}
-
-static size_t cost_of(const struct queue_event *ev)
-{
-    return sizeof(struct entry) + (ev->event != NULL ? sizeof(struct event) + ev->event->len : 0);
-}
-
-static void account(struct feed *f, struct entry *e, size_t cost)
-{
-    size_t *bytes = e->cold ? &f->cold_bytes : &f->hot_bytes;
-    *bytes = *bytes - e->cost + cost;
-    e->cost = cost;
-}
-
-static void drop(struct feed *f, struct entry *e)
-{
-    account(f, e, 0);
-    HASH_DEL(f->by_pos, e);
-    if (e->cold)
-        DL_DELETE(f->cold, e);
-    else
-        DL_DELETE(f->hot, e);
-    event_unref(e->ev.event);
-    free(e);
-}
-
-/* Too much read for nothing: reach less far. Nearly nothing: reach further. */
-static void learn_reach(struct feed *f, const struct entry *e)
-{
-    if (e->used)
-        f->evicted_used++;
-    else
-        f->evicted_unused++;
-    if (f->evicted_used + f->evicted_unused < SAMPLE_LEN)
-        return;
-    if (f->evicted_unused > SAMPLE_LEN / 2 && f->ahead > AHEAD_MIN)
-        f->ahead /= 2;
-    else if (f->evicted_unused < SAMPLE_LEN / 8 && f->ahead < AHEAD_MAX)
-        f->ahead *= 2;
-    f->evicted_used = f->evicted_unused = 0;
-}
-
-static struct entry *victim(const struct feed *f)
-{
-    struct entry *cold = f->cold, *hot = f->hot;
-    if (cold != NULL && cold->turn == f->turn)
-        cold = NULL; /* nobody could take it yet */
-    if (hot != NULL && hot->turn == f->turn)
-        hot = NULL;
-    if (cold != NULL && (hot == NULL || f->cold_bytes > f->o.cache_max / 4))
-        return cold;
-    return hot;
-}
-
-static void evict(struct feed *f)
-{
-    while (f->hot_bytes + f->cold_bytes > f->o.cache_max) {
-        struct entry *e = victim(f);
-        if (e == NULL)
-            return;
-        if (e->cold)
-            learn_reach(f, e);
-        drop(f, e);
-    }
-}
-
-static struct entry *store(struct feed *f, const struct queue_event *ev, bool cold, uint64_t gen)
-{
-    struct entry *e = find(f, ev->pos);
-    if (e == NULL) {
-        e = mem_zero(1, sizeof *e);
-        e->cold = cold;
-        e->ev.pos = ev->pos;
-        HASH_ADD(hh, f->by_pos, ev.pos, sizeof e->ev.pos, e);
-        if (cold)
-            DL_APPEND(f->cold, e);
-        else
-            DL_APPEND(f->hot, e);
-    }
-    struct event *old = e->ev.event;
-    e->ev = *ev;
-    if (ev->event != NULL)
-        event_ref(ev->event);
-    event_unref(old);
-    e->gen = gen;
-    account(f, e, cost_of(ev));
-    return e;
-}
-
 /* ---- facts ---- */
 
 /* Where the tail's news about `pos` belong in a read under way; NULL when it lies outside. */
@@ -208,7 +81,7 @@ static struct fact *fact_at(struct read *r, uint64_t pos)
 /* The facts of `pos` in the cache, or in reads under way: both get them. */
 static void note(struct feed *f, uint64_t pos, uint64_t newer, uint64_t deleted_by)
 {
-    struct entry *e = find(f, pos);
+    struct cache_entry *e = cache_find(&f->cache, pos);
     if (e != NULL && newer != 0)
         e->ev.newer = newer;
     if (e != NULL && deleted_by != 0)
@@ -247,8 +120,8 @@ static struct read **free_slot(struct feed *f)
 static uint64_t reach(const struct feed *f, uint64_t pos)
 {
     uint64_t to = pos;
-    while (to < f->head && to - pos + 1 < f->ahead && !usable(f, find(f, to + 1)) &&
-           !under_way(f, to + 1))
+    while (to < f->head && to - pos + 1 < f->cache.ahead &&
+           !cache_usable(&f->cache, cache_find(&f->cache, to + 1)) && !under_way(f, to + 1))
         to++;
     return to;
 }
@@ -268,7 +141,7 @@ static void drop_wishes(struct feed *f, uint64_t from, uint64_t to)
 static void start_read(struct feed *f, struct read **slot, uint64_t pos)
 {
     struct read *r = mem_zero(1, sizeof *r);
-    *r = (struct read){.feed = f, .from = pos, .to = reach(f, pos), .gen = f->gen};
+    *r = (struct read){.feed = f, .from = pos, .to = reach(f, pos), .gen = f->cache.gen};
     *slot = r;
     drop_wishes(f, r->from, r->to);
     f->q->ops->read(f->q, r->from, r->to, on_read, r);
@@ -280,7 +153,7 @@ static void serve(struct feed *f)
     struct read **slot;
     while (!f->resting && f->wishes != NULL && (slot = free_slot(f)) != NULL) {
         uint64_t pos = f->wishes->pos;
-        if (usable(f, find(f, pos)) || under_way(f, pos))
+        if (cache_usable(&f->cache, cache_find(&f->cache, pos)) || under_way(f, pos))
             drop_wishes(f, pos, pos);
         else
             start_read(f, slot, pos);
@@ -313,7 +186,7 @@ static void take_answer(struct feed *f, const struct read *r, const struct queue
             if (fact->deleted_by != 0)
                 ev.deleted_by = fact->deleted_by;
         }
-        store(f, &ev, true, r->gen)->turn = f->turn;
+        cache_put(&f->cache, &ev, true, r->gen)->turn = f->cache.turn;
     }
 }
 
@@ -355,7 +228,7 @@ static void on_read(void *arg, enum err e, const struct queue_event *events, siz
 static void note_gap(struct feed *f, uint64_t pos)
 {
     if (pos > f->tail_next)
-        f->gen++;
+        f->cache.gen++;
 }
 
 static void on_tail(void *arg, const struct queue_tail *t)
@@ -364,15 +237,15 @@ static void on_tail(void *arg, const struct queue_tail *t)
     uint64_t pos = t->ev.pos;
     note_gap(f, pos);
     if (t->deleted_more)
-        f->gen++;
+        f->cache.gen++;
     for (size_t i = 0; i < t->superseded_len; i++)
         note(f, t->superseded[i], pos, 0);
     for (size_t i = 0; i < t->deleted_len; i++)
         note(f, t->deleted[i], 0, pos);
     if (pos >= f->tail_next) {
         f->tail_next = pos + 1;
-        store(f, &t->ev, false, f->gen);
-        evict(f);
+        (void)cache_put(&f->cache, &t->ev, false, f->cache.gen);
+        cache_evict(&f->cache);
     }
     saw(f, pos);
 }
@@ -398,7 +271,7 @@ static void on_head(void *arg, uint64_t head, uint64_t news)
 static void on_restart(void *arg)
 {
     struct feed *f = arg;
-    f->gen++, f->turn++;
+    f->cache.gen++, f->cache.turn++;
     f->head = f->tail_next = f->leased = 0;
     drop_wishes(f, 0, UINT64_MAX);
     if (f->o.on_restart != NULL)
@@ -412,8 +285,8 @@ static void on_idle(uv_idle_t *h)
     struct feed *f = h->data;
     uv_idle_stop(h);
     f->o.on_news(f->o.arg);
-    f->turn++;
-    evict(f);
+    f->cache.turn++;
+    cache_evict(&f->cache);
 }
 
 struct feed *feed_new(uv_loop_t *loop, struct queue *q, const struct feed_options *o)
@@ -422,8 +295,7 @@ struct feed *feed_new(uv_loop_t *loop, struct queue *q, const struct feed_option
     f->loop = loop;
     f->q = q;
     f->o = *o;
-    f->turn = 1;
-    f->ahead = AHEAD_FIRST;
+    cache_init(&f->cache, o->cache_max);
     uv_idle_init(loop, &f->news);
     uv_timer_init(loop, &f->retry);
     f->news.data = f->retry.data = f;
@@ -453,9 +325,7 @@ void feed_free(struct feed *f, void (*fn)(void *arg), void *arg)
         if (f->reads[i] != NULL)
             f->reads[i]->feed = NULL;
     drop_wishes(f, 0, UINT64_MAX);
-    struct entry *e, *next;
-    HASH_ITER(hh, f->by_pos, e, next)
-    drop(f, e);
+    cache_fini(&f->cache);
     f->freed = fn;
     f->freed_arg = arg;
     uv_close((uv_handle_t *)&f->news, on_closed);
@@ -479,8 +349,8 @@ const struct queue_event *feed_get(struct feed *f, uint64_t pos)
 {
     if (pos == 0 || pos > f->head)
         return NULL;
-    struct entry *e = find(f, pos);
-    if (!usable(f, e)) {
+    struct cache_entry *e = cache_find(&f->cache, pos);
+    if (!cache_usable(&f->cache, e)) {
         wish(f, pos);
         return NULL;
     }
@@ -490,11 +360,11 @@ const struct queue_event *feed_get(struct feed *f, uint64_t pos)
 
 const struct queue_event *feed_peek(const struct feed *f, uint64_t pos)
 {
-    const struct entry *e = find(f, pos);
-    return usable(f, e) ? &e->ev : NULL;
+    const struct cache_entry *e = cache_find(&f->cache, pos);
+    return cache_usable(&f->cache, e) ? &e->ev : NULL;
 }
 
 void feed_distrust(struct feed *f)
 {
-    f->gen++;
+    f->cache.gen++;
 }

@@ -303,6 +303,8 @@ void lane_live_state(const struct lane *l, uint64_t now_ms, struct lane_live *ou
     if (l->delivered_ms != 0)
         out->delivered_ms = (int64_t)l->delivered_ms + l->wall_offset_ms;
     out->rate_per_1000s = window_pace(l, now_ms);
+    if (l->last_error[0] != '\0')
+        out->error_ms = (int64_t)l->error_ms + l->wall_offset_ms;
     for (size_t i = 0; i < sizeof out->last_error; i++)
         out->last_error[i] = l->last_error[i];
 }

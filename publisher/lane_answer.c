@@ -74,7 +74,7 @@ static void failed_this_time(struct lane *l, struct item *it, const char *text, 
     if (!poison_pay(l, it, CLASS_ERROR, text, now_ms) || sent_no <= l->fail_no)
         return;
     l->fail_no = l->sent_no;
-    link_says(l, text);
+    link_says(l, text, now_ms);
     link_failed(l, 0, now_ms);
     l->pause_ms = l->retry_at_ms;
 }
@@ -154,7 +154,7 @@ void lane_authenticated(struct lane *l, bool ok, const char *text, uint64_t now_
     char words[QUEUE_TEXT_SIZE];
     outcome_text(text, words);
     if (!ok)
-        link_says(l, words);
+        link_says(l, words, now_ms);
     for (struct item *it = items_begin(l); it != NULL; it = items_after(l, it)) {
         if (it->state != ITEM_AUTH)
             continue;

@@ -113,6 +113,7 @@ struct lane {
     uint64_t sent_no,
         answered_no; /* sends so far; the latest send that was answered on this link */
     char last_error[QUEUE_TEXT_SIZE];
+    uint64_t error_ms; /* when that was */
 
     /* window and rate */
     uint32_t window, threshold, growth; /* below the threshold it doubles, above it creeps */
@@ -198,7 +199,7 @@ uint32_t window_pace(const struct lane *l, uint64_t now_ms); /* deliveries per 1
 
 /* ---- lane_link.c ---- */
 void link_failed(struct lane *l, uint64_t at_least_ms, uint64_t now_ms); /* backs off */
-void link_says(struct lane *l, const char *text);
+void link_says(struct lane *l, const char *text, uint64_t now_ms);
 /* Looks for events without an answer: sets them aside, or wants the link closed. */
 void link_silence(struct lane *l, uint64_t now_ms);
 

@@ -7,9 +7,10 @@
 
 static const char silent_text[] = "no answer within ok_timeout";
 
-void link_says(struct lane *l, const char *text)
+void link_says(struct lane *l, const char *text, uint64_t now_ms)
 {
     outcome_text(text, l->last_error);
+    l->error_ms = now_ms;
 }
 
 void link_failed(struct lane *l, uint64_t at_least_ms, uint64_t now_ms)
@@ -46,7 +47,7 @@ void lane_connect_failed(struct lane *l, uint64_t retry_after_ms, const char *te
     l->link = LINK_DOWN;
     l->closing = l->silent = false;
     l->since_ms = now_ms;
-    link_says(l, text);
+    link_says(l, text, now_ms);
     link_failed(l, retry_after_ms, now_ms);
 }
 
@@ -83,7 +84,7 @@ void lane_link_lost(struct lane *l, enum link_end end, const char *text, uint64_
     bool failed = silent || end == LINK_LOST;
     bool worked = l->answers > 0 && !silent;
     if (failed) {
-        link_says(l, silent ? silent_text : text);
+        link_says(l, silent ? silent_text : text, now_ms);
         window_lost(l);
         if (l->flying > 0 && l->auth != AUTH_SENT)
             poison_hang_up(l, silent ? CLASS_TIMEOUT : CLASS_ERROR, l->last_error, now_ms);

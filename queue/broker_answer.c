@@ -1,5 +1,6 @@
 /* What each request does to the store and the leases. Everything here happens inside a turn; the
  * replies leave after its commit. */
+#include "queue/audit.h"
 #include "queue/broker_state.h"
 
 #include "common/base/log.h"
@@ -252,7 +253,7 @@ static void do_define(struct broker *b, const struct wire_request *q, struct wir
     r->err = store_define(b->store, &q->define, broker_wall_ms(b), &r->define, &why);
     if (r->err == ERR_NONE && r->define.added + r->define.changed + r->define.retired > 0) {
         broker_load_lanes(b);
-        broker_tell_defined(&q->define, &r->define);
+        audit_define(&q->define, &r->define);
         b->news++;
     } else if (r->err != ERR_NONE && broker_is_refusal(r->err))
         r->why = wire_copy(a, why.text, strlen(why.text) + 1, 1);

@@ -1,19 +1,10 @@
-/* What operators ask of the broker, and the line in the log for each change they make: who, what,
- * and what came of it. Reading leaves no line. */
+/* What operators ask of the broker. Each change they make leaves a line in the log (audit.h);
+ * reading leaves none. */
+#include "queue/audit.h"
 #include "queue/broker_state.h"
 
-#include "common/base/log.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void broker_tell_defined(const struct define_call *call, const struct define_result *r)
-{
-    LOG(LOG_INFO, "relays defined", LOG_S("by", call->by), LOG_I("added", r->added),
-        LOG_I("changed", r->changed), LOG_I("retired", r->retired),
-        LOG_I("unchanged", r->unchanged), LOG_S("forced", call->force ? "yes" : "no"));
-}
 
 bool broker_is_done(struct broker *b, struct wire_reply *r, enum err e)
 {
@@ -27,17 +18,14 @@ bool broker_is_done(struct broker *b, struct wire_reply *r, enum err e)
 
 static void do_hold(struct broker *b, const struct hold_call *c, struct wire_reply *r)
 {
-    uint64_t before = store_news(b->store);
     if (!broker_change(b) ||
         !broker_is_done(b, r, store_hold(b->store, c, broker_wall_ms(b), &r->hold)))
         return;
-    if (store_news(b->store) == before && r->hold.given_up == 0)
-        return; /* it changed nothing */
+    if (!r->hold.changed)
+        return;
     b->store_news = store_news(b->store);
     b->news++;
-    LOG(LOG_INFO, c->held ? "relay held" : "relay released", LOG_S("by", c->by),
-        LOG_S("relay", c->url), LOG_I("waiting", r->hold.waiting),
-        LOG_I("given_up", r->hold.given_up));
+    audit_hold(c, &r->hold);
 }
 
 /* ---- failed deliveries ---- */
@@ -79,25 +67,15 @@ static void do_replay(struct broker *b, const struct failed_call *c, struct wire
         wire_copy(a, r->failed.groups, r->failed.groups_len, sizeof *r->failed.groups);
     uint64_t job = r->failed.job;
     bool repeated = c->job == 0 && job <= last; /* its first page again: it was told then */
-    char rate[24] = "any";
-    if (c->rate_per_1000s != 0)
-        (void)snprintf(rate, sizeof rate, "%g/s", c->rate_per_1000s / 1000.0);
     if (!started && !repeated && has_started(b, job, &total))
-        LOG(LOG_INFO, "replay job made", LOG_S("by", c->by), LOG_I("job", job),
-            LOG_S("filter", c->text), LOG_I("deliveries", total), LOG_S("rate", rate));
+        audit_replay(c, job, total);
 }
 
 static void do_purge(struct broker *b, const struct failed_call *c, struct wire_reply *r)
 {
-    uint64_t purged = 0;
-    if (!broker_change(b) ||
-        !broker_is_done(b, r, store_failed(b->store, c, broker_wall_ms(b), &r->failed)))
-        return;
-    for (size_t i = 0; i < r->failed.groups_len; i++)
-        purged += r->failed.groups[i].count - r->failed.groups[i].busy;
-    if (purged > 0)
-        LOG(LOG_INFO, "failed deliveries purged", LOG_S("by", c->by), LOG_S("filter", c->text),
-            LOG_I("purged", purged));
+    if (broker_change(b) &&
+        broker_is_done(b, r, store_failed(b->store, c, broker_wall_ms(b), &r->failed)))
+        audit_purge(c, &r->failed);
 }
 
 static void do_failed(struct broker *b, const struct failed_call *c, struct wire_arena *a,
@@ -116,7 +94,7 @@ static void do_failed(struct broker *b, const struct failed_call *c, struct wire
 static void do_cancel(struct broker *b, uint64_t job, const char *by, struct wire_reply *r)
 {
     if (broker_change(b) && broker_is_done(b, r, store_cancel(b->store, job, broker_wall_ms(b))))
-        LOG(LOG_INFO, "replay job cancelled", LOG_S("by", by), LOG_I("job", job));
+        audit_cancel(job, by);
 }
 
 void broker_operate(struct broker *b, const struct wire_request *q, struct wire_arena *a,

@@ -124,7 +124,6 @@ void broker_operate(struct broker *b, const struct wire_request *q, struct wire_
                     struct wire_reply *r);
 /* The same for statistics, and who leads. */
 void broker_count(struct broker *b, const struct wire_request *q, struct wire_reply *r);
-void broker_tell_defined(const struct define_call *call, const struct define_result *r);
 
 /* Frees the lanes of publishers whose term ended. */
 void broker_expire(struct broker *b);

@@ -27,22 +27,7 @@ struct call {
     enum err failed;    /* not to be sent at all */
     struct buf message; /* the packed request; of appends, from just before it is sent */
     size_t bytes;       /* counted in calls.bytes */
-    union {
-        queue_read_fn *read;
-        queue_lease_fn *lease;
-        queue_commit_fn *commit;
-        queue_define_fn *define;
-        queue_depth_fn *depth;
-        queue_receipt_fn *receipt;
-        queue_registry_fn *registry;
-        queue_hold_fn *hold;
-        queue_failed_fn *failed;
-        queue_jobs_fn *jobs;
-        queue_done_fn *done;
-        queue_observe_fn *observe;
-        queue_statistics_fn *statistics;
-        queue_lead_fn *lead;
-    } fn;
+    union queue_callback fn;
     void *arg;
     struct append *appends;
     size_t appends_len, appends_cap;

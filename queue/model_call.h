@@ -26,23 +26,7 @@ enum model_verb {
 struct model_call {
     struct model_call *next;
     enum model_verb verb;
-    union {
-        queue_append_fn *append;
-        queue_read_fn *read;
-        queue_lease_fn *lease;
-        queue_commit_fn *commit;
-        queue_define_fn *define;
-        queue_depth_fn *depth;
-        queue_receipt_fn *receipt;
-        queue_registry_fn *registry;
-        queue_hold_fn *hold;
-        queue_failed_fn *failed;
-        queue_jobs_fn *jobs;
-        queue_done_fn *done;
-        queue_observe_fn *observe;
-        queue_statistics_fn *statistics;
-        queue_lead_fn *lead;
-    } fn;
+    union queue_callback fn;
     void *arg;
 
     struct event *event;

@@ -140,12 +140,14 @@ enum err model_hold(struct model *m, const struct hold_call *call, int64_t now_m
     if (!l)
         return ERR_NOT_FOUND;
     bool held = model_held(l);
+    enum lane_hold before = l->hold;
     l->hold = call->held ? HOLD_HELD : HOLD_RELEASED;
     if (held != model_held(l))
         m->news++;
     if (!call->held && call->from_now)
         r->given_up = model_give_up(m, l, m->head, CLASS_RELEASED, now_ms);
     r->waiting = model_depth_of(m, l);
+    r->changed = before != l->hold || r->given_up > 0;
     return ERR_NONE;
 }
 

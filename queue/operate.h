@@ -135,6 +135,7 @@ struct hold_call {
 struct hold_result {
     uint64_t waiting;  /* depth afterwards */
     uint64_t given_up; /* by from_now */
+    bool changed;      /* the operator's word is another than before, or something was given up */
 };
 
 /* ---- failed deliveries ---- */

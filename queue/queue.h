@@ -173,6 +173,24 @@ typedef void queue_observe_fn(void *arg, enum err e, const struct observe_result
 typedef void queue_statistics_fn(void *arg, enum err e, const struct statistics_page *p);
 typedef void queue_lead_fn(void *arg, enum err e, const struct lead_result *r);
 typedef void queue_closed_fn(void *arg);
+/* What backends keep of a call under way: the one that its verb has. */
+union queue_callback {
+    queue_append_fn *append;
+    queue_read_fn *read;
+    queue_lease_fn *lease;
+    queue_commit_fn *commit;
+    queue_define_fn *define;
+    queue_depth_fn *depth;
+    queue_receipt_fn *receipt;
+    queue_registry_fn *registry;
+    queue_hold_fn *hold;
+    queue_failed_fn *failed;
+    queue_jobs_fn *jobs;
+    queue_done_fn *done; /* cancel */
+    queue_observe_fn *observe;
+    queue_statistics_fn *statistics;
+    queue_lead_fn *lead;
+};
 
 struct queue_follower {
     void (*on_tail)(void *arg, const struct queue_tail *t);

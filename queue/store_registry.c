@@ -127,5 +127,6 @@ enum err store_hold(struct store *s, const struct hold_call *c, int64_t now_ms,
         s->room.mark = 0; /* more may be finished now */
     }
     out->waiting = depth(s, l);
+    out->changed = before != l->operator_hold || out->given_up > 0;
     return e;
 }

@@ -173,6 +173,7 @@ struct lane_live {
     int64_t retry_at_ms;     /* backoff: when it tries again; 0 */
     int64_t delivered_ms;    /* when an event last arrived there; 0: not since it was granted */
     uint32_t rate_per_1000s; /* deliveries, over the last 10 s */
+    int64_t error_ms;        /* when that was: */
     char last_error[QUEUE_TEXT_SIZE];
 };
 

@@ -188,6 +188,7 @@ void wire_put_live(struct pack *p, const struct lane_live *l)
     pack_i64(p, l->retry_at_ms);
     pack_i64(p, l->delivered_ms);
     pack_u32(p, l->rate_per_1000s);
+    pack_i64(p, l->error_ms);
     pack_str(p, l->last_error);
 }
 
@@ -200,6 +201,7 @@ void wire_get_live(struct unpack *u, struct lane_live *l)
     l->retry_at_ms = unpack_i64(u);
     l->delivered_ms = unpack_i64(u);
     l->rate_per_1000s = unpack_u32(u);
+    l->error_ms = unpack_i64(u);
     unpack_str(u, l->last_error, sizeof l->last_error);
 }
 

@@ -384,6 +384,7 @@ enum err wire_put_reply(struct buf *out, const struct wire_reply *r)
     case WIRE_HOLD:
         pack_u64(&p, r->hold.waiting);
         pack_u64(&p, r->hold.given_up);
+        pack_u8(&p, r->hold.changed);
         break;
     case WIRE_FAILED:
         wire_put_failed_page(&p, &r->failed);
@@ -448,6 +449,7 @@ enum err wire_get_reply(const void *data, size_t len, struct wire_arena *a, stru
     case WIRE_HOLD:
         out->hold.waiting = unpack_u64(&u);
         out->hold.given_up = unpack_u64(&u);
+        out->hold.changed = wire_bool(&u);
         break;
     case WIRE_FAILED:
         wire_get_failed_page(&u, a, &out->failed);

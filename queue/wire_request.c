@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define HELD_MIN   (4u + 8 + 1 + 1 + 8 + 4 + 1 + 8 + 4 + 4)
+#define HELD_MIN   (4u + 8 + 1 + 8 + 4 + 1 + 8 + 8 + 4 + 8 + 4 + 1)
 #define COMMIT_MIN (4u + 8 + 8 + 8 + 8 + 4 * 4 + 8 + 4 + 4 + 8 + 21)
 
 static void put_append(struct pack *p, const struct wire_request *r)

@@ -1,5 +1,5 @@
 #!lua
--- needs: base log lanes jobs rows facts keep beat
+-- needs: base bytes log lanes jobs rows facts keep beat
 -- append: ARGV[5] has the facts of the frame's events, one after the other (lib_facts).
 --
 -- p:takes hash: what live lanes take, for a quick answer. v: the registry's version it is from;

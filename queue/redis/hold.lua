@@ -16,14 +16,15 @@ if not l then
     base.finish()
     return base.refuse(base.NOT_FOUND)
 end
-local before, given_up = lanes.held(l), 0
-lanes.set(l, 'hold', held and 1 or 2)
+local before, word, given_up = lanes.held(l), held and 1 or 2, 0
+local changed = l.hold ~= word
+lanes.set(l, 'hold', word)
 if lanes.held(l) ~= before then
     base.add('news', 1)
 end
 if not held and from_now then
     given_up = rows.give_up(l, base.get('head'), rows.RELEASED)
 end
-local reply = base.reply(struct.pack('<I8I8', lanes.depth(l), given_up))
+local reply = base.reply(struct.pack('<I8I8B', lanes.depth(l), given_up, (changed or given_up > 0) and 1 or 0))
 base.finish()
 return reply

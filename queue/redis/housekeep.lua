@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: base log lanes jobs rows facts keep leases
+-- needs: base bytes log lanes jobs rows facts keep leases
 -- housekeep: what the queue does in time. One doer at a time: whoever has the `housekeeper` lease,
 -- which this script grants, renews or refuses in the same step as the work.
 --

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: base lanes log jobs rows leases plan beat
+-- needs: base bytes lanes log jobs rows leases plan beat
 -- Renews what a publisher has and says what it is to hold: leases_answer, with the grants.
 
 local REQUESTS_MAX = 256 -- handed to an owner at a time; the next are news once these are taken
@@ -59,8 +59,8 @@ local function look_at_held(call)
             if h.give_back == 1 then
                 leases.set_free(lane)
             else
-                if lane.told == 0 or lane.live ~= h.live then
-                    lane.live, lane.told = h.live, 1
+                if lane.told ~= leases.TOLD or lane.live ~= h.live then
+                    lane.live, lane.told = h.live, leases.TOLD
                     leases.touch(lane)
                 end
                 kept[#kept + 1] = lane

@@ -121,6 +121,29 @@ function base.finish()
     base.dirty = {}
 end
 
+-- ---- records: tables of fields that are a hash each, kept for the call
+
+local record = {}
+function record.set(r, field, value)
+    r[field] = value
+    r.dirty[field] = true
+end
+function record.add(r, field, value)
+    record.set(r, field, r[field] + value)
+end
+-- Writes the fields that were set, which stay dirty. False: there are none.
+function record.write(key, r)
+    local args = {}
+    for field in pairs(r.dirty) do
+        args[#args + 1] = field
+        args[#args + 1] = r[field]
+    end
+    if #args > 0 then
+        redis.call('HSET', key, unpack(args))
+    end
+    return #args > 0
+end
+
 -- ---- frames
 
 -- A reader: { s, at, bad }. What is not there reads as zeros and is remembered.

@@ -1,5 +1,5 @@
 -- Facts of events: which version of an address is the newest, and what its author deleted.
--- Needs: base log.
+-- Needs: base bytes log.
 --
 -- p:latest    hash  address -> LATEST: the newest version, and how many are known
 -- p:deletions zset  all of score 0, found by their bytes: 'i' author id pos, or
@@ -8,17 +8,6 @@
 -- of a deletion created_at and 33 bytes for each thing it deletes, as they come.
 -- created_at may be any 64 bits: it stays 8 bytes, big endian, and is compared so.
 local facts = { LATEST = '<I8c8c32I4', GIVEN = '<c32c32c8I4Bc32I2', DELETION = 5, TOLD_MAX = 64 }
-
--- Bytes of one length, compared as bytes: `<` would go by the server's locale.
-function facts.less(a, b)
-    for i = 1, #a, 4 do
-        local x, y = struct.unpack('>I4', a, i), struct.unpack('>I4', b, i)
-        if x ~= y then
-            return x < y
-        end
-    end
-    return false
-end
 
 -- The facts that came beside an append's frame, at `at`: an entry to be (or a heartbeat), and where
 -- the next begins.
@@ -83,8 +72,8 @@ local function add_version(e, pos, told)
     end
     -- The same event may be there under a position that is forgotten.
     local same = v.id == e.id
-    local newest = not same and (facts.less(v.created, e.created) or
-        (v.created == e.created and facts.less(e.id, v.id)))
+    local newest = not same and (less(v.created, e.created) or
+        (v.created == e.created and less(e.id, v.id)))
     if newest then
         told.superseded = v.pos
     end
@@ -107,7 +96,7 @@ local function first_deletion(what, since)
             'LIMIT', 0, 64)
         for i = 1, #found do
             local created = string.sub(found[i], #what + 9)
-            if not since or not facts.less(created, since) then
+            if not since or not less(created, since) then
                 return struct.unpack('>I8', found[i], #what + 1)
             end
         end
@@ -157,7 +146,7 @@ local function find_deleted(e, letter, what, told)
         return
     end
     local v = latest(what)
-    if v and log.has(v.pos) and not facts.less(e.created, v.created) then
+    if v and log.has(v.pos) and not less(e.created, v.created) then
         tell_deleted(told, v.pos)
     end
     if v and v.versions > 1 then -- the others are not known here

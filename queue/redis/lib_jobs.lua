@@ -32,23 +32,11 @@ function jobs.get(number)
     return j
 end
 
-function jobs.set(j, field, value)
-    j[field] = value
-    j.dirty[field] = true
-end
-function jobs.add(j, field, value)
-    jobs.set(j, field, j[field] + value)
-end
+jobs.set, jobs.add = record.set, record.add
 
 function jobs.save()
     for number, j in pairs(jobs.cache) do
-        local args = {}
-        for field in pairs(j and j.dirty or {}) do
-            args[#args + 1] = field
-            args[#args + 1] = j[field]
-        end
-        if #args > 0 then
-            redis.call('HSET', jobs.key(number), unpack(args))
+        if j and record.write(jobs.key(number), j) then
             j.dirty = {}
         end
     end

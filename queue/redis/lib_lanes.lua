@@ -45,14 +45,7 @@ function lanes.get(number)
     return l
 end
 
-function lanes.set(l, field, value)
-    l[field] = value
-    l.dirty[field] = true
-end
-
-function lanes.add(l, field, value)
-    lanes.set(l, field, l[field] + value)
-end
+lanes.set, lanes.add = record.set, record.add
 
 -- A consumer group a lane, named by its number and URL, stands where the lane does, so that XINFO
 -- GROUPS shows how far it lags. Nobody reads through it.
@@ -87,13 +80,7 @@ end
 
 function lanes.save()
     for _, l in pairs(lanes.cache) do
-        local args = {}
-        for field in pairs(l.dirty) do
-            args[#args + 1] = field
-            args[#args + 1] = l[field]
-        end
-        if #args > 0 then
-            redis.call('HSET', lanes.key(l), unpack(args))
+        if record.write(lanes.key(l), l) then
             index(l)
         end
         if l.dirty.position or l.dirty.floor or l.dirty.retired then

@@ -14,8 +14,9 @@
 local leases = { TERM_MS = 10000, LATE_MAX_MS = 15000, CALM_MS = 1000,
     PUBLISHERS_MAX = 1024, GRANTS_MAX = 1024,
     LANE = '<BBc16c16I8I8B', LANE_SIZE = 51, PUB = '<I8I4BB', PUB_SIZE = 14,
-    NOBODY = string.rep('\0', 16), LIVE = '<Bi8I4Bi8i8I4', LIVE_SIZE = 34,
-    UNLEASED = 0, IDLE = 1, HELD = 5, BATCH = 1000 }
+    NOBODY = string.rep('\0', 16), LIVE = '<Bi8I4Bi8i8I4i8', LIVE_SIZE = 42,
+    UNLEASED = 0, IDLE = 1, HELD = 5, BATCH = 1000,
+    TOLD = 2 } -- `live` is the holder's, in LIVE; what is told otherwise is of another version
 
 -- The steady clock, with what may have passed since housekeeping last moved it.
 function leases.now()
@@ -241,10 +242,10 @@ function leases.status(number)
     local lane = leases.of[number]
     if not lane or lane.holder == leases.NOBODY then
         local since = lane and base.now_ms() - (leases.now() - lane.free_ms) or 0
-        return struct.pack(leases.LIVE, leases.UNLEASED, since, 0, 0, 0, 0, 0) .. wire.pack_str(''), ''
+        return struct.pack(leases.LIVE, leases.UNLEASED, since, 0, 0, 0, 0, 0, 0) .. wire.pack_str(''), ''
     end
-    local live = lane.told == 1 and lane.live or
-        struct.pack(leases.LIVE, leases.IDLE, 0, 0, 0, 0, 0, 0) .. wire.pack_str('')
+    local live = lane.told == leases.TOLD and lane.live or
+        struct.pack(leases.LIVE, leases.IDLE, 0, 0, 0, 0, 0, 0, 0) .. wire.pack_str('')
     return live, leases.pubs[lane.holder].name
 end
 

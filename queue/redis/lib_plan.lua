@@ -1,4 +1,4 @@
--- Which lane whom: lease.c in Lua, with the same result. Needs: base.
+-- Which lane whom: lease.c in Lua, with the same result. Needs: bytes.
 --
 -- Every lane that may stay with its holder stays; the free ones go, by number, to the least loaded
 -- that serves their route; then lanes move one by one from a heavier publisher to one lighter by two
@@ -6,17 +6,6 @@
 --
 -- Publishers are known by their rank, 1 … by id. stacks[rank][route]: their lanes, own ones below.
 local plan = { ROUTES = 2 }
-
--- Bytes of one length, compared as such: `<` goes by the server's locale.
-local function less(a, b)
-    for i = 1, #a, 4 do
-        local x, y = struct.unpack('>I4', a, i), struct.unpack('>I4', b, i)
-        if x ~= y then
-            return x < y
-        end
-    end
-    return false
-end
 
 local function serves(p, rank, route)
     local pub = p.pubs[rank]

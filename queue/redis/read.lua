@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- needs: base log facts
+-- needs: base bytes log facts
 -- read: u64 from, u64 to. Every position from `from` on, none skipped, as far as the bounds allow.
 -- Each position counts OVERHEAD bytes besides its event's.
 local BYTES_MAX, OVERHEAD, CHUNK = 1024 * 1024, 64, 128

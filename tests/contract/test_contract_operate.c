@@ -25,17 +25,25 @@ static void a_held_lane_keeps_what_it_is_for(void **state)
     append_notes(r, 3);
     holder_init(&h, 0);
     assert_false(told_held(r, &h));
-    assert_int_equal(hold(r, 0, true, false).waiting, 3);
+    struct hold_result held = hold(r, 0, true, false);
+    assert_int_equal(held.waiting, 3);
+    assert_true(held.changed);
     assert_true(told_held(r, &h));
     assert_true(status(r, 1).held);
     assert_false(status(r, 2).held);
     (void)append_note(r, 4);
-    assert_int_equal(hold(r, 0, true, false).waiting, 4); /* changes nothing */
+    held = hold(r, 0, true, false); /* changes nothing */
+    assert_int_equal(held.waiting, 4);
+    assert_false(held.changed);
     assert_int_equal(receipt_end(r, 1, 1), RECEIPT_QUEUED);
     struct hold_result free = hold(r, 0, false, false);
     assert_int_equal(free.waiting, 4);
     assert_int_equal(free.given_up, 0);
+    assert_true(free.changed);
     assert_false(told_held(r, &h));
+    assert_false(hold(r, 0, false, false).changed);
+    assert_true(hold(r, 0, false, true).changed); /* it is released already, but gives up four */
+    assert_false(hold(r, 0, false, true).changed);
 }
 
 static void an_operators_word_is_durable_and_outranks_the_list(void **state)
@@ -430,6 +438,7 @@ static void depth_tells_what_the_owner_tells(void **state)
                                          .retry_at_ms = 18,
                                          .delivered_ms = 19,
                                          .rate_per_1000s = 20,
+                                         .error_ms = 21,
                                          .last_error = "gone"};
     holder_lease(r, &h, NULL);
     struct lane_live live = status(r, 1).live;
@@ -440,6 +449,7 @@ static void depth_tells_what_the_owner_tells(void **state)
     assert_int_equal(live.retry_at_ms, 18);
     assert_int_equal(live.delivered_ms, 19);
     assert_int_equal(live.rate_per_1000s, 20);
+    assert_int_equal(live.error_ms, 21);
     assert_string_equal(live.last_error, "gone");
 }
 

@@ -112,6 +112,12 @@ class Dashboard(DashboardScenario):
         for name, more, headers, status in rows:
             got, text, _ = self.get(url + "/act", headers, urllib.parse.urlencode({**form, **more}).encode())
             self.assertEqual(got, status, (name, text))
+        # What can't be read means nothing, never "all".
+        for field in ("relay=%zz", "relay=%00no", "relay=no&class=%", "class=" + "blocked," * 30, "relay=" + "x" * 3000):
+            got, text, _ = self.get(url + "/act", {}, ("act=replay&token=%s&%s" % (TOKEN, field)).encode())
+            self.assertEqual(got, 400, (field, text))
+        for path in ("/act?act=replay&relay=%00", "/act?act=replay&relay=no&class=" + "blocked," * 30, "/api/failed?relay=%00no", "/api/failed?class=%00"):
+            self.assertEqual(self.get(url + path)[0], 400, path)
         self.assertEqual(self.get(url + "/act", {}, b"x" * 20000)[0], 413)
         self.assertEqual(self.get(url + "/", {"Host": "evil.example"})[0], 403)
         self.assertEqual(self.get(url + "/", {"X-Forwarded-For": "192.0.2.1"})[0], 401)

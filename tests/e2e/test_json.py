@@ -16,7 +16,7 @@ from harness import Scenario, clean_env, main, sign, wait_for
 EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "expected")
 KEEP = os.environ.get("KEEP") == "1"
 
-TIMES = {"accepted", "first", "last", "time", "since", "until", "made", "ended", "oldest", "retry_at", "retired_at", "verdict_since", "now"}
+TIMES = {"accepted", "first", "last", "time", "since", "until", "made", "ended", "oldest", "retry_at", "retired_at", "verdict_since", "now", "last_error_at", "heartbeat_accepted", "heartbeat_delivered"}
 MEASURED = {"connect_ms", "tls_ms", "websocket_ms", "read_ms", "drain_seconds", "bytes", "successes", "failures"}
 NAMES = {"publisher", "by"}
 
@@ -107,6 +107,8 @@ class Json(Scenario):
         self.kept("relays-apply", self.lines(v, "relays", "apply"))
         wait_for("the publisher to take it up", lambda: self.lines(v, "relays")[1]["waiting"] is None, 10)
         self.kept("relays", self.lines(v, "relays", "--all"))
+        v.start("probe")
+        wait_for("a heartbeat", lambda: v.depth()[1]["heartbeat_delivered"], 20)
         self.kept("depth", self.lines(v, "depth"), unstable=["rate", "position", "state", "last_error", "attempts", "in_flight", "events"])
         tested = self.lines(v, "test", relays.urls["yes"], "no")
         for try_ in (t for row in tested for t in row["families"]):

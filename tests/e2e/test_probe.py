@@ -94,6 +94,9 @@ class OneShot(Scenario):
         rows = self.rows(v, status=1)
         self.assertEqual({n: r["families"][0]["failure"] for n, r in rows.items()}, {"page": "no_websocket", "busy": "http", "mute": "no_websocket", "closed": "refused", "no-tls": "tls"})
         self.assertEqual(rows["busy"]["families"][0]["http_status"], 503)
+        deaf = self.practice("deaf:v4:0:silent")
+        row = self.rows(v, deaf.urls["deaf"], status=1)[deaf.urls["deaf"]]
+        self.assertEqual((row["reached"], row["families"][0]["ok"], row["families"][0]["failure"], row["families"][0]["reason"]), (False, False, "timeout", "no answer to a REQ in time"))
         self.assertTrue(all(not r["reached"] and r["would_use"] is None for r in rows.values()))
 
     def test_the_table_fits_a_terminal_and_shows_its_progress(self):

@@ -1,4 +1,4 @@
-"""Statistics over a private Tor network: deliveries and probes, each family for itself, as the relays saw it.
+"""Statistics in a private Tor network, through it and directly: deliveries and probes, each family for itself, as the relays saw it.
 
 As in every test there, nothing leaves volley's namespace but to tor's ports (TorScenario.tearDown).
 """
@@ -59,6 +59,60 @@ class Statistics(TorScenario):
             seen = {"onion"} if name == "onion" else {r[2] for r in relays.records(name)}
             self.assertEqual({f for f, r in mine.items() if r["deliveries"]}, seen, "%s: by the family that the relay saw" % name)
             self.assertLessEqual(seen, {f for f, r in mine.items() if r["uses"]}, name)
+        v.stop()
+
+
+# Directly, with names in DNS: what a probe finds by each family. A try by IPv4 never asks for AAAA.
+DIRECTLY = {
+    "v4only": {"ipv6": "no_address", "ipv4": "ok"},
+    "v6only": {"ipv6": "ok", "ipv4": "no_address"},
+    "dual": {"ipv6": "ok", "ipv4": "ok"},
+    "deadv6": {"ipv6": "timeout", "ipv4": "ok"},
+    "badv6": {"ipv6": "unreachable", "ipv4": "ok"},
+    "deadv4": {"ipv6": "ok", "ipv4": "timeout"},
+}
+
+
+class Directly(TorScenario):
+    leaks = True  # on purpose: these relays have route direct
+
+    def asked(self, name):
+        """How often the name server was asked for this name's addresses, by family."""
+        lines = self.net.dns_log()[self.dns_before:]
+        return {family: sum("query[%s] %s.test " % (kind, name) in line for line in lines) for family, kind in (("ipv6", "AAAA"), ("ipv4", "A"))}
+
+    def all_twice(self, rows, cells):
+        return set(rows) == set(cells) and all(r["total_attempts"] >= 2 for r in rows.values())
+
+    def test_a_and_aaaa_are_asked_for_apart_and_each_failure_has_its_class(self):
+        relays, urls = self.all_targets()
+        v = self.volley([urls[n] for n in DIRECTLY], keys={"publisher.route": "direct", "tor.socks": None, "probe.interval": "3s", "publisher.connect_timeout": "1s"})
+        v.start("queue")
+        self.assertEqual(v.run("relays", "apply").returncode, 0)
+        probe = v.start("probe")
+        cells = {(urls[n], f): (n, found) for n, by in DIRECTLY.items() for f, found in by.items()}
+        wait_for(lambda: "each cell: %s\n%s" % (v.statistics("probe"), v.logs()), lambda: self.all_twice(v.statistics("probe"), cells), 90, 0.5)
+        self.assertEqual(probe.stop(), 0)
+        rows = v.statistics("probe")
+        for cell, (name, found) in cells.items():
+            row, hour = rows[cell], rows[cell]["1h"]
+            self.assertEqual((row["route"], hour["attempts"]), ("direct", hour["successes"] + sum(hour["failures"].values())), cell)
+            self.assertEqual((set(hour["failures"]), row["last_why"]), (set(), "") if found == "ok" else ({found}, found), cell)
+            if found == "ok":
+                self.assertEqual({hour["latencies"][p]["count"] for p in ("dns", "connect", "websocket", "read")}, {hour["successes"]}, cell)
+        for name, by in DIRECTLY.items():
+            self.assertEqual(relays.records(name), [], "%s: nothing was written" % name)
+            asked = self.asked(name)
+            for family, found in by.items():
+                attempts = rows[(urls[name], family)]["1h"]["attempts"]
+                # A second time for the document of one that answered; the last may have been given up with the prober.
+                each = 2 if found == "ok" else 1
+                self.assertGreaterEqual(asked[family], attempts, "%s %s" % (name, family))
+                # Who asks for AAAA is answered for A, too (libcurl 7.88 does so), and does not use it.
+                others = asked["ipv6"] if family == "ipv4" else 0
+                self.assertLessEqual(asked[family], each * attempts + 2 + others, "%s %s: no more than its own" % (name, family))
+            reads = sum(rows[(urls[name], f)]["1h"]["successes"] for f in by)
+            self.assertIn(relays.counts(name)["reads"] - reads, (0, 1, 2), name)
         v.stop()
 
 

@@ -79,10 +79,25 @@ static ssize_t take(void *arg, uint8_t *data, size_t len)
     return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? 0 : -2;
 }
 
+#define FLOOD_BYTES (8u << 20)
+
+static bool flood(struct server_client *c)
+{
+    char event[4096];
+    size_t len = (size_t)snprintf(event, sizeof event,
+                                  "[\"EVENT\",\"volley\",{\"content\":\"%04000d\"}]", 0);
+    for (size_t sent = 0; sent < FLOOD_BYTES; sent += len)
+        if (websocket_send_text(c->ws, event, len) != ERR_NONE)
+            return false;
+    return true;
+}
+
 static bool echo(void *arg, const char *text, size_t len)
 {
     struct server_client *c = arg;
     static const char eose[] = "[\"EOSE\",\"volley\"]";
+    if (c->server->o.does == SERVER_FLOODS)
+        return flood(c);
     if (strncmp(text, "[\"REQ\",\"volley\"", 15) == 0 && len > 15)
         return websocket_send_text(c->ws, eose, strlen(eose)) == ERR_NONE;
     return websocket_send_text(c->ws, text, len) == ERR_NONE;

@@ -14,7 +14,8 @@ enum link_server_does {
     SERVER_GREETS,    /* as ECHOES, with a text "hello" in the same write as the answer */
     SERVER_IS_SILENT, /* accepts and never says a byte */
     SERVER_HANGS_UP,  /* closes at once */
-    SERVER_LEAVES     /* closes after the handshake */
+    SERVER_LEAVES,    /* closes after the handshake */
+    SERVER_FLOODS     /* answers a REQ with megabytes of events, and no EOSE */
 };
 
 struct link_server_options {

@@ -186,9 +186,9 @@ static void say_live(struct buf *out, const struct lane_live *l)
 {
     say(out,
         "  %s since %" PRId64 " in flight %" PRIu32 " %s retry at %" PRId64 " delivered %" PRId64
-        " rate %" PRIu32 " \"%s\"\n",
+        " rate %" PRIu32 " error at %" PRId64 " \"%s\"\n",
         lane_state_name(l->state), l->since_ms, l->in_flight, family_name(l->family),
-        l->retry_at_ms, l->delivered_ms, l->rate_per_1000s, l->last_error);
+        l->retry_at_ms, l->delivered_ms, l->rate_per_1000s, l->error_ms, l->last_error);
 }
 
 static void say_status(struct buf *out, const struct lane_status *s)
@@ -293,7 +293,8 @@ void say_registry(struct buf *out, const struct answer *a)
 void say_hold(struct buf *out, const struct answer *a)
 {
     if (!went_wrong(out, a))
-        say(out, "waiting %" PRIu64 " given up %" PRIu64 "\n", a->hold.waiting, a->hold.given_up);
+        say(out, "waiting %" PRIu64 " given up %" PRIu64 "%s\n", a->hold.waiting, a->hold.given_up,
+            a->hold.changed ? " changed" : "");
 }
 
 /* ---- failed deliveries, jobs ---- */

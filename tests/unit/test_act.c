@@ -199,6 +199,17 @@ static void each_failure_has_its_name(void **state)
     assert_string_equal(act_verdict(&t->result), "refused");
 }
 
+static void megabytes_for_one_event_are_not_listened_to(void **state)
+{
+    struct act_rig *t = *state;
+    t->o.does = SERVER_FLOODS;
+    start(t);
+    act_here(t);
+    assert_string_equal(act_verdict(&t->result), "not a relay");
+    assert_string_equal(t->result.read.text, "it sends more than was asked for");
+    stop(t);
+}
+
 static void over_tor_as_well_and_nothing_goes_another_way(void **state)
 {
     struct act_rig *t = *state;
@@ -325,6 +336,7 @@ int main(void)
         TEST(a_good_relay_tells_each_phase_and_itself),
         TEST(a_relay_without_a_document_is_a_relay_all_the_same),
         TEST(each_failure_has_its_name),
+        TEST(megabytes_for_one_event_are_not_listened_to),
         TEST(over_tor_as_well_and_nothing_goes_another_way),
         cmocka_unit_test(families_to_try_follow_from_relay_and_route),
         TEST(an_act_may_be_cancelled_at_any_moment),

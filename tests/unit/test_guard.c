@@ -290,9 +290,9 @@ static const struct form_row {
 } form_rows[] = {
     {"act=hold&relay=damus", "relay", true, "damus"},
     {"act=hold&relay=damus", "act", true, "hold"},
-    {"act=hold", "relay", false, ""},
-    {"", "act", false, ""},
-    {"act", "act", false, ""},
+    {"act=hold", "relay", true, ""}, /* none: as if empty */
+    {"", "act", true, ""},
+    {"act", "act", true, ""},
     {"act=", "act", true, ""},
     {"xact=1&act=2&act=3", "act", true, "2"},
     {"&&act=1&", "act", true, "1"},

@@ -65,16 +65,22 @@ static void make_fleet(struct rng *r, struct fleet *f)
     }
 }
 
-static void load_plan(struct redis_server *s, char sha[41])
+static void add_lib(struct buf *text, const char *name)
 {
     const struct redis_source *lib = redis_sources;
-    struct buf text;
-    while (strcmp(lib->name, "lib_plan") != 0) {
+    while (strcmp(lib->name, name) != 0) {
         assert_true(lib->name[0] != '\0');
         lib++;
     }
+    assert_int_equal(buf_add(text, lib->text, lib->len), ERR_NONE);
+}
+
+static void load_plan(struct redis_server *s, char sha[41])
+{
+    struct buf text;
     buf_init(&text, REDIS_SCRIPT_MAX);
-    assert_int_equal(buf_add(&text, lib->text, lib->len), ERR_NONE);
+    add_lib(&text, "lib_bytes");
+    add_lib(&text, "lib_plan");
     assert_int_equal(buf_add(&text, around, strlen(around)), ERR_NONE);
     redisReply *r = redis_server_do(s, "SCRIPT LOAD %b", text.data, text.len);
     (void)snprintf(sha, 41, "%s", r->str);

@@ -236,6 +236,7 @@ static void operators_answers_keep_every_field(void **state)
     get_reply(10, &a, &r);
     assert_int_equal(r.hold.waiting, 12);
     assert_int_equal(r.hold.given_up, 13);
+    assert_true(r.hold.changed);
     get_reply(11, &a, &r);
     assert_int_equal(r.failed.rows_len, 2);
     assert_memory_equal(r.failed.rows, failed_rows, sizeof failed_rows);

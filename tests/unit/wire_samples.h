@@ -42,7 +42,7 @@ static const struct row rows[] = {
 static const uint64_t positions[] = {11, 12, 13};
 static const uint32_t lost[] = {4, 5};
 static const struct learned learned = {32, 10000, FAMILY_IPV6, 2, 450, 1234567};
-static const struct lane_live live = {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 66, 99, "refused"};
+static const struct lane_live live = {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 66, 99, 55, "refused"};
 static const struct definition definition = {.url = "wss://relay.example",
                                              .name = "r",
                                              .route = ROUTE_DIRECT,
@@ -61,7 +61,7 @@ static const struct definition other = {.url = "wss://other.example", .window = 
 static const struct json_span appends[] = {{event_json, sizeof event_json - 1}, {"{}", 2}};
 static const struct lease_held held[] = {
     {3, 9, {.state = LANE_OPEN}, false},
-    {4, 10, {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 66, 99, "x"}, true}};
+    {4, 10, {LANE_BACKOFF, 77, 3, FAMILY_IPV4, 88, 66, 99, 55, "x"}, true}};
 static const struct lane_commit commits[] = {{.lane = 3,
                                               .epoch = 9,
                                               .seq = 2,
@@ -247,7 +247,7 @@ static int fill(void **state)
         {.type = WIRE_DEPTH, .number = 8, .err = ERR_CLOSED, .why = "closing"},
         {.type = WIRE_READ, .number = 9, .err = ERR_IO},
         {.type = WIRE_REGISTRY, .number = 10, .registry = {3, 1234, "me@here", entries, 2}},
-        {.type = WIRE_HOLD, .number = 11, .hold = {12, 13}},
+        {.type = WIRE_HOLD, .number = 11, .hold = {12, 13, true}},
         {.type = WIRE_FAILED, .number = 12, .failed = {.rows = failed_rows, .rows_len = 2}},
         {.type = WIRE_FAILED,
          .number = 13,

@@ -1,4 +1,5 @@
-# volley in containers. Targets: `volley` (all services and commands), `tor` (a client with a SOCKS port for each family).
+# volley in containers. Targets: `volley` (all services and commands), `tor` (a client with a SOCKS port for each family),
+# `start9` (docs/start9.md).
 # No syntax beyond the legacy builder's. BASE_IMAGE is any Debian 12.
 ARG BASE_IMAGE=debian:bookworm-slim
 
@@ -41,6 +42,14 @@ USER volley
 WORKDIR /var/lib/tor
 ENTRYPOINT ["/usr/share/volley/tor-service"]
 CMD []
+
+# `volley up` with its own tor, and the scripts through which StartOS asks and sets. StartOS' volume is root's.
+FROM tor AS start9
+USER root
+WORKDIR /
+RUN apt-get update && apt-get install -y --no-install-recommends jq && rm -rf /var/lib/apt/lists/*
+COPY packaging/start9/*.sh packaging/start9/spec.json /usr/share/volley/start9/
+ENTRYPOINT ["/usr/share/volley/start9/entrypoint.sh"]
 
 # The last one is made when no target is named.
 FROM base AS volley

@@ -1,5 +1,5 @@
 # volley: `make run` installs, builds and runs everything; `make test` installs what tests need and runs them all.
-# The others: build deps bench lint format fuzz test-long test-compose install clean.
+# The others: build deps bench lint format fuzz test-long test-arm64 test-compose install clean.
 
 .DEFAULT_GOAL := build
 SHELL := /bin/bash
@@ -99,7 +99,7 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(ARCHIVES) $(TEST_ARCHIVES)
 	$(call say,link)
 	$(Q)$(CC) $(ALL_CFLAGS) $< -Wl,--start-group $(TEST_ARCHIVES) $(ARCHIVES) -Wl,--end-group $(LDLIBS) -lcmocka -o $@
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -name root -prune -o -name '*.d' -print 2>/dev/null)
 .PRECIOUS: $(OUT)/%.o
 
 # ---- what a machine needs --------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ RUN_DEPS := build-essential tor pkg-config libzmq3-dev libhiredis-dev libsecp256
             liblmdb-dev libwslay-dev libmicrohttpd-dev libyaml-dev libssl-dev uthash-dev ca-certificates
 TEST_DEPS := libcmocka-dev redis-server python3 clang-format openssl dnsmasq-base iproute2 nftables util-linux tmux jq \
              chromium chromium-driver prometheus debootstrap
-LONG_DEPS := clang libclang-rt-14-dev valgrind
+LONG_DEPS := clang libclang-rt-14-dev valgrind gcc-aarch64-linux-gnu qemu-user-static
 
 .PHONY: deps deps-test deps-long
 deps:
@@ -149,6 +149,11 @@ bench-binaries: $(BENCHES)
 .PHONY: test-long
 test-long: deps-long
 	@tests/long
+
+# volley for aarch64, emulated: a part of test-long.
+.PHONY: test-arm64
+test-arm64: deps-long
+	@tests/arm64
 
 .PHONY: fuzz
 fuzz: deps-long

@@ -4,7 +4,7 @@ set -u
 here=$(dirname "$0")
 data=${START9_DATA:-/data}
 . "$here/ask.sh"
-ask /properties || exit 1
+ask /properties 2>/dev/null || { echo "volley does not answer; is the service running?" >&2 && exit 1; }
 jq -r '
   def put($name; $value; $description; $masked):
     "  \($name | tojson):\n    type: string\n    value: \($value | tojson)\n    description: \($description | tojson)\n    copyable: true\n    qr: false\n    masked: \($masked)";

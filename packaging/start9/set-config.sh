@@ -1,6 +1,6 @@
 #!/bin/bash
 # StartOS hands over a configuration (JSON on stdin): volley.yaml and the password's file are made of it. What is wrong goes to
-# stderr, and nothing has changed then. The answer names what this service depends on, and the signal that makes it read again.
+# stderr, and nothing has changed then. The answer names what this service depends on; StartOS then starts it anew.
 set -eu
 umask 077
 data=${START9_DATA:-/data}
@@ -24,4 +24,4 @@ volley check --print -c "$new/volley.yaml" >/dev/null 2>"$new/errors" || { sed "
 mv "$new/token" "$data/token"
 mv "$new/volley.yaml" "$data/volley.yaml"
 mv "$new/config.json" "$data/start9/config.json"
-echo '{"depends-on": {}, "signal": "SIGTERM"}'
+echo '{"depends-on": {}}'

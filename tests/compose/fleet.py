@@ -6,6 +6,8 @@ names; what it adds (relays, the Tor network) by a second file. Standard library
 """
 import atexit
 import collections
+import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -24,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 from harness import ROOT, Process, clean_env, free_port, wait_for
 
-BASE = "volley-test-base:bookworm"
+BASE = "volley-test-base:bookworm"  # for another architecture with its name behind it
 RELAYS = ["relay%d" % n for n in range(1, 13)]  # reached through Tor
 DIRECT = "only6"  # listens on IPv6 alone, reached directly
 PORT = 7000
@@ -65,28 +67,50 @@ def require_engine():
     compose_words()
 
 
-def base_image():
-    """Debian 12 under a tag of the tests, made once: from a mirror, else from a registry."""
-    if docker("image", "inspect", BASE, check=False).returncode == 0:
-        return BASE
-    made = run([os.path.join(HERE, "base-image"), BASE], seconds=600, check=False)
+@contextlib.contextmanager
+def one_build():
+    """Builds go one after another, so that the second finds in the builder's cache what the first made."""
+    with open(os.path.join(tempfile.gettempdir(), "volley-test-build.lock"), "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def base_image(arch=None):
+    """Debian 12 under a tag of the tests, made once: from a mirror, else from a registry. `arch` as Debian calls it."""
+    here = run(["dpkg", "--print-architecture"]).stdout.strip()
+    arch = arch or here
+    tag = BASE if arch == here else BASE + "-" + arch
+    if docker("image", "inspect", tag, check=False).returncode == 0:
+        return tag
+    made = run([os.path.join(HERE, "base-image"), tag, arch], seconds=600 if arch == here else 1800, check=False)
     if made.returncode != 0:
-        pulled = docker("pull", "-q", "debian:bookworm-slim", seconds=600, check=False)
+        pulled = docker("pull", "-q", "--platform", "linux/" + arch, "debian:bookworm-slim", seconds=600, check=False)
         if pulled.returncode != 0:
             raise AssertionError("no base image: %s %s" % (made.stderr, pulled.stderr))
-        docker("tag", "debian:bookworm-slim", BASE)
-    return BASE
+        docker("tag", "debian:bookworm-slim", tag)
+    return tag
+
+
+def image(name):
+    """Builds BUILD_IMAGE, REDIS_IMAGE or PRACTICE_IMAGE where it is not in the builder's cache. Its tag."""
+    tags, target, ours = image_tags(), name[:-6].lower(), name in ("REDIS_IMAGE", "PRACTICE_IMAGE")
+    if ours:
+        image("BUILD_IMAGE")
+    docker("build", "-q", "--target", target, "--build-arg", "BASE_IMAGE=" + base_image(), "--build-arg", "BUILD_IMAGE=" + tags["BUILD_IMAGE"], "-t", tags[name],
+           HERE if ours else ROOT, seconds=900, env={"DOCKER_BUILDKIT": "0"})
+    return tags[name]
+
+
+def image_tags():
+    mark = hashlib.sha256(ROOT.encode()).hexdigest()[:8]
+    return {name: "volley-test-%s:%s" % (name.lower().replace("_image", ""), mark) for name in ("BUILD_IMAGE", "VOLLEY_IMAGE", "TOR_IMAGE", "REDIS_IMAGE", "PRACTICE_IMAGE")}
 
 
 def images():
     """Builds what is not in the builder's cache, but for what compose.yaml builds itself. Names by variable."""
-    base, mark = base_image(), hashlib.sha256(ROOT.encode()).hexdigest()[:8]
-    tags = {name: "volley-test-%s:%s" % (name.lower().replace("_image", ""), mark) for name in ("BUILD_IMAGE", "VOLLEY_IMAGE", "TOR_IMAGE", "REDIS_IMAGE", "PRACTICE_IMAGE")}
-    for name in ("BUILD_IMAGE", "REDIS_IMAGE", "PRACTICE_IMAGE"):
-        target, ours = name[:-6].lower(), name in ("REDIS_IMAGE", "PRACTICE_IMAGE")
-        docker("build", "-q", "--target", target, "--build-arg", "BASE_IMAGE=" + base, "--build-arg", "BUILD_IMAGE=" + tags["BUILD_IMAGE"], "-t", tags[name],
-               HERE if ours else ROOT, seconds=900, env={"DOCKER_BUILDKIT": "0"})
-    return dict(tags, BASE_IMAGE=base)
+    for name in ("REDIS_IMAGE", "PRACTICE_IMAGE"):
+        image(name)
+    return dict(image_tags(), BASE_IMAGE=base_image())
 
 
 class Fleet:
@@ -94,7 +118,8 @@ class Fleet:
 
     def __init__(self):
         require_engine()
-        self.images = images()
+        with one_build():
+            self.images = images()
         self.folder = tempfile.mkdtemp(prefix="volley-compose-")
         self.name = "volleytest%d" % os.getpid()
         self.port, self.probe_port = free_port(), free_port()
@@ -105,7 +130,8 @@ class Fleet:
         self.write_relays()
         self.write_env()
         self.write_overlay()
-        self.compose("build", "setup", "tor", seconds=900)
+        with one_build():
+            self.compose("build", "setup", "tor", seconds=900)
         atexit.register(self.remove)
         signal.signal(signal.SIGALRM, self.too_late)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is removed

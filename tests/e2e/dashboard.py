@@ -44,11 +44,11 @@ class DashboardScenario(Scenario):
         v.up()
         return practice, v, v.probe()
 
-    def get(self, url, headers=None, data=None, method=None):
+    def get(self, url, headers=None, data=None, method=None, seconds=60):
         """(status, text, headers)."""
         request = urllib.request.Request(url, data, headers or {}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.status, answer.read().decode(), answer.headers
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode(), e.headers

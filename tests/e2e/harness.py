@@ -23,6 +23,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SEED = int(os.environ.pop("VOLLEY_SEED", random.randrange(1 << 30)))
 # What keeps the queue of a pipeline unless it says otherwise: "embedded" (volley queue) or "redis" (a redis-server of the test's own).
 BACKEND = os.environ.pop("VOLLEY_TEST_QUEUE", "embedded")
+# The programs are those of build/asan, unless a test wants others; tests/arm64 has its own.
+BUILD = os.environ.pop("VOLLEY_TEST_BUILD", "asan")
 
 
 def figure(text):
@@ -90,7 +92,7 @@ class Process:
 class Practice:
     """The practice relays: specs are NAME:STANCE[:PORT[:BEHAVIOUR]]."""
 
-    def __init__(self, folder, specs, build="asan", verify=False):
+    def __init__(self, folder, specs, build=BUILD, verify=False):
         self.folder = folder
         args = [os.path.join(ROOT, "build", build, "practice"), "relays", "--record", folder] + (["--verify"] if verify else []) + specs
         self.p = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_env(), text=True)
@@ -145,7 +147,7 @@ class Practice:
         self.p.stdout.close()
 
 
-def sign(*rows, build="asan"):
+def sign(*rows, build=BUILD):
     """Signed events (as text) from (secret number, created_at, kind, tags, content)."""
     lines = "".join("%d\t%d\t%d\t%s\t%s\n" % (s, t, k, json.dumps(tags), content) for s, t, k, tags, content in rows)
     r = subprocess.run([os.path.join(ROOT, "build", build, "practice"), "sign"], input=lines, capture_output=True, text=True, env=clean_env())
@@ -217,7 +219,7 @@ def post_one(port, event):
 class Volley:
     """A whole pipeline in a folder: configuration, data, `up` or single services."""
 
-    def __init__(self, folder, relays, build="asan", backend=None, **keys):
+    def __init__(self, folder, relays, build=BUILD, backend=None, **keys):
         self.folder = folder
         self.backend = backend or BACKEND
         self.program = os.path.join(ROOT, "build", build, "volley")
@@ -234,6 +236,8 @@ class Volley:
             "probe.listen": "127.0.0.1:0",
             "probe.interval": "0s",  # tests count connections: who wants a prober says so
         }
+        if BUILD == "arm64":
+            self.keys["queue.max_bytes"] = "1GiB"  # qemu reserves memory for what is mapped
         self.redis_options = {}  # of the server's configuration: what a test wants otherwise
         if self.backend == "redis":
             self.keys["queue.url"] = "redis+unix://" + self.redis_socket

@@ -411,6 +411,9 @@ class Ctl(Scenario):
                 text = f.read()
                 self.assertIn("ExecStart=/usr/bin/volley ", text)
                 out.write(text.replace("/usr/bin/volley", RELEASE))
+        with open(os.path.join(folder, "volley.service")) as f:
+            others = re.search("^Conflicts=(.*)$", f.read(), re.M).group(1).split()
+        self.assertEqual(sorted(others + ["volley.service"]), sorted(os.listdir(folder)))
         for name in sorted(os.listdir(folder)):
             unit = os.path.join(self.folder, name)
             r = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)

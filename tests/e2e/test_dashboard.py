@@ -4,14 +4,16 @@ import concurrent.futures
 import json
 import os
 import signal
+import socket
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
 from dashboard import EVIL, TOKEN, DashboardScenario
-from harness import main, wait_for
+from harness import Process, main, wait_for
 
 
 class Dashboard(DashboardScenario):
@@ -130,10 +132,24 @@ class Dashboard(DashboardScenario):
         status, text, headers = self.get(url + "/act", {"Authorization": "Bearer " + TOKEN, "Origin": "http://" + host}, urllib.parse.urlencode({"act": "hold", "relay": "no"}).encode())
         self.assertEqual(status, 200, text)
         wait_for("the publisher to hear of it", lambda: v.depth()[0][practice.urls["no"]]["state"] == "held", 10)
-        for name, value in (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin")):
-            self.assertEqual(headers[name], value)
-        self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
-        self.assertNotIn("Set-Cookie", headers)
+
+    def test_no_answer_may_be_framed_kept_or_taken_for_another_type(self):
+        practice, v, url = self.pipeline(["one:v4"])
+        wait_for("all to be well", lambda: self.get(url + "/healthz")[0] == 200, 30, 0.3)
+        rows = [("/", {}, 200), ("/sections", {}, 200), ("/style.css", {}, 200), ("/script.js", {}, 200), ("/act?act=hold&relay=one", {}, 200), ("/receipt?id=x", {}, 400), ("/receipt?id=" + "0" * 64, {}, 404), ("/api/depth", {}, 200), ("/api/relays", {}, 200), ("/api/failed", {}, 200), ("/api/failed?limit=x", {}, 400), ("/metrics", {}, 200), ("/metrics/relays", {}, 200), ("/properties", {}, 200), ("/healthz", {}, 200), ("/nothing", {}, 404), ("/", {"Host": "evil.example"}, 403), ("/", {"Forwarded": "for=192.0.2.1"}, 401)]
+        for path, asked, wanted in rows:
+            status, _, headers = self.get(url + path, asked)
+            self.assertEqual(status, wanted, path)
+            for name, value in (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin"), ("X-Frame-Options", "DENY"), ("Cross-Origin-Resource-Policy", "same-origin")):
+                self.assertEqual(headers[name], value, path)
+            policy = dict(p.strip().split(" ", 1) for p in headers["Content-Security-Policy"].split(";"))
+            self.assertEqual({k: policy[k] for k in ("default-src", "frame-ancestors", "base-uri", "form-action", "script-src")}, {"default-src": "'none'", "frame-ancestors": "'none'", "base-uri": "'none'", "form-action": "'self'", "script-src": "'self'"}, path)
+            self.assertEqual((headers["Set-Cookie"], headers["Access-Control-Allow-Origin"]), (None, None), path)
+            self.assertEqual(headers["WWW-Authenticate"] is not None, status == 401, path)
+        for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "NONSENSE"):
+            self.assertEqual(self.get(url + "/act", {}, None, method)[0], 405, method)
+        status, text, headers = self.get(url + "/", {}, None, "HEAD")
+        self.assertEqual((status, text), (200, ""))
 
     def test_json_is_the_commands_own(self):
         practice, v, url = self.pipeline(["no:v4", "fine:v4"], {"no": "refuse=blocked: not today"})
@@ -228,6 +244,24 @@ class Dashboard(DashboardScenario):
         v.services["up"].kill(signal.SIGHUP)
         wait_for("all to read", lambda: self.get(url, {"Host": "volley.test", "Forwarded": "for=192.0.2.1"})[0] == 200, 30)
         self.assertEqual(self.get(url + "/act", {}, b"act=hold&relay=one")[0], 403)
+
+    def test_it_answers_again_after_it_was_out_of_descriptors(self):
+        practice = self.practice("one:v4")
+        v = self.volley(list(practice.urls.values()))
+        v.start_all()
+        few = os.path.join(self.folder, "few")
+        with open(few, "w") as f:
+            f.write('#!/bin/sh\nulimit -n 48; exec %s "$@"\n' % v.program)
+        os.chmod(few, 0o755)
+        v.services["probe"] = Process([few, "probe", "-c", v.config], os.path.join(v.folder, "probe.log"))
+        url = v.probe()
+        host, port = urllib.parse.urlsplit(url).netloc.split(":")
+        crowd = [socket.create_connection((host, int(port)), 10) for _ in range(60)]
+        time.sleep(1)  # so many were let in as there are descriptors
+        for c in crowd:
+            c.close()
+        wait_for("the probe to answer", lambda: self.get(url + "/healthz", seconds=5)[0] == 200, 30, 0.3)
+        v.stop()
 
     def test_what_others_can_reach_needs_a_token(self):
         v = self.volley([], keys={"probe.listen": "0.0.0.0:0"})

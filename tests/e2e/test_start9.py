@@ -6,41 +6,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(__file__))
+import start9_pack
 import yaml_subset
+from start9_pack import START9, filled_in, manifest, mismatches, problems
 from harness import ROOT, Client, Process, Scenario, clean_env, free_port, main, sign, wait_for
-
-START9 = os.path.join(ROOT, "packaging", "start9")
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "number": (int, float)}
-
-
-def is_type(value, name):
-    return isinstance(value, TYPES[name]) and not (name == "number" and isinstance(value, bool))
-
-
-def problems(value, schema, at="$"):
-    """What is wrong by a schema: JSON Schema's type, enum, required, properties, additionalProperties; `values` holds for all
-    values of a map, `cases` by its `type`."""
-    out = []
-    if "enum" in schema and value not in schema["enum"]:
-        out.append("%s: %r is none of %r" % (at, value, schema["enum"]))
-    if "type" in schema:
-        names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        if not any(is_type(value, n) for n in names):
-            return out + ["%s: %r is no %s" % (at, value, names)]
-    if not isinstance(value, dict):
-        return out
-    out += ["%s: no %s" % (at, k) for k in schema.get("required", []) if k not in value]
-    known = schema.get("properties", {})
-    for k, v in value.items():
-        if k in known:
-            out += problems(v, known[k], at + "." + k)
-        elif schema.get("additionalProperties") is False:
-            out.append("%s: %s is unknown" % (at, k))
-        if "values" in schema:
-            out += problems(v, schema["values"], at + "." + k)
-    if "cases" in schema:
-        out += problems(value, schema["cases"].get(value.get("type"), {}), at)
-    return out
 
 
 class Start9(Scenario):
@@ -57,43 +26,75 @@ class Start9(Scenario):
     def script(self, name, text=""):
         return subprocess.run([os.path.join(START9, name)], input=text, capture_output=True, text=True, timeout=120, env=self.env)
 
-    def right(self, schema, value):
-        with open(os.path.join(START9, "schemas", schema + ".json")) as f:
-            self.assertEqual(problems(value, json.load(f)), [])
+    def right(self, kind, value):
+        self.assertEqual(problems(kind, value), [])
         return value
 
-    def output(self, schema, name, text="", read=json.loads):
+    def output(self, kind, name, text="", read=json.loads):
         r = self.script(name, text)
         self.assertEqual(r.returncode, 0, (name, r.stdout, r.stderr))
-        return self.right(schema, read(r.stdout))
+        return self.right(kind, read(r.stdout))
 
     def configuration(self, relays):
-        """What StartOS would hand over: the defaults, addresses for the pointers, and what the owner typed."""
         spec = self.output("config", "get-config.sh")["spec"]
-        config = {k: s["default"] for k, s in spec.items() if "default" in s and s["type"] != "string"}
-        config.update({k: k.split("-")[0] + k[-3] + ".local" for k, s in spec.items() if s["type"] == "pointer"})
-        config.update({"tor-address": "relayaddress.onion", "dashboard-tor-address": "boardaddress.onion", "password": "x" * 24, "relays": relays, "route": "direct"})
-        config["pubkeys"] = [json.loads(sign((7, 1700000000, 1, [], "x"))[0])["pubkey"]]
-        for k, value in config.items():
-            pattern = spec[k].get("pattern") or spec[k].get("spec", {}).get("pattern")
-            for text in value if isinstance(value, list) else [value]:
-                self.assertTrue(pattern is None or re.search(pattern, text), (k, text))
+        config = filled_in(spec, relays, json.loads(sign((7, 1700000000, 1, [], "x"))[0])["pubkey"])
+        self.assertEqual(mismatches(spec, config), [])
         return config
 
     def test_manifest(self):
-        with open(os.path.join(START9, "manifest.yaml")) as f:
-            m = self.right("manifest", yaml_subset.read(f.read()))
+        m = self.right("manifest", manifest())
         with open(os.path.join(ROOT, "VERSION")) as f:
             self.assertEqual(m["version"], f.read().strip())
-        points = [m["main"], *m["health-checks"].values(), m["config"]["get"], m["config"]["set"], m["properties"], *(a["implementation"] for a in m["actions"].values())]
-        self.assertEqual(len(points), 6)
-        for p in points:
-            path = os.path.join(START9, os.path.basename(p["entrypoint"]))
+        self.assertEqual(start9_pack.manifest_problems(m), [])
+        self.assertEqual(start9_pack.asset_problems(m, lambda name: os.path.join(ROOT if name == "LICENSE" else START9, name)), [])
+        with open(os.path.join(START9, m["assets"]["icon"]), "rb") as f:
+            self.assertEqual(f.read(8), b"\x89PNG\r\n\x1a\n")
+        ours = [p["entrypoint"] for _, p, _ in start9_pack.procedures(m) if not p.get("system")]
+        self.assertEqual(len(ours), 6)
+        for entrypoint in ours:
+            path = os.path.join(START9, os.path.basename(entrypoint))
             self.assertTrue(os.access(path, os.X_OK), path)
-        for name in ("icon", "instructions"):
-            self.assertTrue(os.path.exists(os.path.join(START9, m["assets"][name])))
         spec = self.output("config", "get-config.sh")["spec"]
         self.assertLessEqual({s["interface"] for s in spec.values() if s["type"] == "pointer"}, set(m["interfaces"]))
+
+    def test_the_checks_find_what_is_wrong(self):
+        """The rules above, each broken once."""
+        def broken(path, value):
+            m = manifest()
+            at = m
+            for key in path[:-1]:
+                at = at[key]
+            if value is None:
+                del at[path[-1]]
+            else:
+                at[path[-1]] = value
+            return m
+
+        for path, value in ((["license"], None), (["main", "entrypoint"], None), (["main", "entrypiont"], "x"), (["min-os-version"], "0.3.5"), (["version"], "1"), (["description", "short"], "x" * 161),
+                            (["main", "sigterm-timeout"], 60), (["interfaces", "relay", "tor-config", "port-mapping", 80], 7787), (["properties", "type"], "script"), (["health-checks", "delivery", "name"], None)):
+            self.assertEqual(len(problems("manifest", broken(path, value))), 1, path)
+        for path, value in ((["main", "mounts", "other"], "/x"), (["main", "image"], "another"), (["backup", "create", "image"], "main"), (["config", "get", "io-format"], None),
+                            (["actions", "test-relays", "implementation", "io-format"], None), (["interfaces", "relay", "protocols"], ["http"]), (["interfaces", "dashboard", "protocols"], ["tcp", "https"])):
+            self.assertEqual(len(start9_pack.manifest_problems(broken(path, value))), 1, path)
+        for kind, value in (("action", {"version": 0, "message": "", "value": None, "copyable": True, "qr": False}), ("set", {"depends-on": {}, "signal": "SIGTERM"}), ("set", {"depends-on": {"x": "y"}}),
+                            ("properties", {"version": 2, "data": {"a": {"type": "string", "value": "b", "description": None}}}), ("properties", {"version": "2", "data": {}}),
+                            ("properties", {"version": 2, "data": {"a": {"type": "object", "value": {"b": {"type": "string", "value": 1}}}}})):
+            self.assertEqual(len(problems(kind, value)), 1, value)
+        first = self.output("config", "get-config.sh")
+        for name, change in (("password", {"pattern-description": None}), ("password", {"default": {"charset": "a-z"}}), ("retention", {"nullable": None}), ("retention", {"range": "1-365"}), ("route", {"default": None}),
+                             ("relays", {"spec": {"pattern": "x"}}), ("relays", {"nullable": True}), ("tor-address", {"target": "address"})):
+            field = {k: v for k, v in {**first["spec"][name], **change}.items() if v is not None}
+            self.assertEqual(len(problems("config", {"config": None, "spec": {name: field}})), 1, (name, change))
+        config = self.configuration(["wss://relay.example"])
+        for name, value in (("pubkeys", []), ("pubkeys", config["pubkeys"] * 2), ("relays", ["http://relay.example"]), ("route", "other"), ("retention", 0), ("retention", 1.5), ("retention", "7"), ("verbose", None), ("password", "short")):
+            self.assertEqual(mismatches(first["spec"], {**config, name: value}), [name])
+
+    def test_a_fresh_installation_asks_for_the_public_keys_only(self):
+        """What StartOS makes of the form before anybody typed: all but the list that must not be empty is filled in."""
+        spec = self.output("config", "get-config.sh")["spec"]
+        config = {k: s.get("default") for k, s in spec.items()}
+        config["password"] = "a" * config["password"]["len"]
+        self.assertEqual(mismatches(spec, config), ["pubkeys"])
 
     def test_configuration(self):
         first = self.output("config", "get-config.sh")
@@ -127,6 +128,7 @@ class Start9(Scenario):
     def test_service(self):
         practice = self.practice("one:dual")
         self.assertEqual(self.script("health.sh").returncode, 60)
+        self.assertIn("does not answer", self.script("properties.sh").stderr)
         self.output("set", "set-config.sh", json.dumps(self.configuration([practice.urls["one"]])))
         sets = ["--set", "ingest.listen=127.0.0.1:0", "--set", "probe.listen=127.0.0.1:%d" % self.port, "--set", "publisher.backoff_max=2s"]
         up = Process([os.path.join(START9, "entrypoint.sh")] + sets, os.path.join(self.folder, "up.log"), env=self.env)
@@ -145,7 +147,10 @@ class Start9(Scenario):
         self.assertEqual(client.post(sign((7, 1700000000, 1, [], "x"))[0]), (True, ""))
         client.close()
         wait_for("the health check to fail", lambda: self.script("health.sh").returncode == 1, 90, 0.5)
-        self.assertIn("no relay can be reached", self.script("health.sh").stderr)
+        for ran_ms, status in (("119999", 61), ("120000", 1), ("", 1), ("soon", 1)):
+            r = self.script("health.sh", ran_ms)
+            self.assertEqual(r.returncode, status, ran_ms)
+            self.assertIn("no relay can be reached", r.stderr)
         self.assertEqual(up.stop(), 0, up.log())
         self.assertNotIn("Sanitizer", up.log())
 

@@ -288,6 +288,21 @@ static void metrics_begin_at_zero_and_escape_labels(void **state)
     assert_has(text, "\nvolley_failed{class=\"blocked\"} 2\n");
     assert_has(text, "\nvolley_relays{state=\"open\"} 1\n");
     assert_has(text, "\nvolley_replay_jobs{state=\"collecting\"} 1\n");
+    /* Through Tor a family may be unknown (one SOCKS port), or an onion service's: they count. */
+    static const char *const ways[] = {
+        "route=\"tor\",family=\"-\"", "route=\"tor\",family=\"onion\"",
+        "route=\"tor\",family=\"ipv6\"", "route=\"direct\",family=\"ipv4\""};
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        char row[128];
+        (void)snprintf(row, sizeof row, "\nvolley_connect_total{%s,result=\"failure\"} 0\n",
+                       ways[i]);
+        assert_has(text, row);
+        (void)snprintf(row, sizeof row, "\nvolley_connect_seconds_count{%s,phase=\"connect\"} 0\n",
+                       ways[i]);
+        assert_has(text, row);
+    }
+    assert_null(strstr(text, "route=\"direct\",family=\"-\""));
+    assert_null(strstr(text, "route=\"direct\",family=\"onion\""));
     free(text);
     k.silent = true;
     html_open(&s);

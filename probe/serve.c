@@ -262,9 +262,13 @@ static void take_window(struct request *r)
     char text[8];
     const char *asked = request_query(r, "window");
 
-    if (r->form != NULL)
-        asked = !request_form(r, "window", text, sizeof text) ? "?" : text[0] != '\0' ? text : NULL;
-    r->window_unknown = !page_window_of(asked, &r->window);
+    bool readable = true;
+
+    if (r->form != NULL) {
+        readable = request_form(r, "window", text, sizeof text);
+        asked = text[0] != '\0' ? text : NULL;
+    }
+    r->window_unknown = !readable || !page_window_of(asked, &r->window);
     if (r->window_unknown)
         r->window = PAGE_WINDOW;
 }

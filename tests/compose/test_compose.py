@@ -202,6 +202,16 @@ class Compose(unittest.TestCase):
         self.assertNotIn(token, docker("inspect", self.f.containers("probe")[0]).stdout)
         self.assertNotEqual(docker("exec", self.f.containers("redis")[0], "cat", "/run/volley/admin.token", check=False).returncode, 0)
 
+        # Another one, as docs/containers.md says.
+        self.f.compose("run", "--rm", "-T", "setup", "rm /run/volley/admin.token")
+        self.f.scale(3)
+        self.f.compose("kill", "-s", "HUP", "probe")
+        other = wait_for("another token", lambda: docker("exec", self.f.containers("probe")[0], "cat", "/run/volley/admin.token", check=False).stdout, 30, 0.5)
+        hold = lambda t: self.f.page("/act", form={"act": "hold", "relay": "relay4", "token": t})[0]
+        self.assertNotEqual(other, token)
+        wait_for("the old one to be refused", lambda: self.f.page("/act", form={"act": "release", "relay": "relay4", "token": token})[0] == 403, 30, 0.5)
+        self.assertEqual((hold(other), self.f.page("/act", form={"act": "release", "relay": "relay4", "token": other})[0]), (200, 200))
+
     def test_6_publisher_and_prober_reach_tor_and_nothing_else(self):
         tor, outside = self.f.address("tor", "inside"), self.f.address("tor", "outside")
         relay, ingest, page = self.f.address("relay1", "outside"), self.f.address("ingest", "front"), self.f.address("probe", "front")

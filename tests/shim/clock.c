@@ -1,6 +1,7 @@
-/* A preloaded wall clock, for a redis-server in tests: CLOCK_FILE names a file of eight bytes, the
- * microseconds since 1970 (little endian), mapped and read at each look. Zero, or no file: the real
- * clock. The other clocks (monotonic, boot) stay real: the server's own timers run on. */
+/* A preloaded wall clock, for a redis-server or a queue in tests: CLOCK_FILE names a file of eight
+ * bytes, the microseconds since 1970 (little endian), mapped and read at each look. Zero, or no
+ * file: the real clock. The other clocks (monotonic, boot) stay real: the server's own timers run
+ * on. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -223,6 +223,96 @@ static void statistics_are_shown(void **state)
     knowledge_fini(&k);
 }
 
+static char *shown_over(const struct knowledge *k, enum stat_window w)
+{
+    const struct page_look look = {.now_ms = 5000, .admin = true, .window = w};
+    struct html_stream s;
+    html_open(&s);
+    page_dashboard(k, &look, s.out);
+    html_close(&s);
+    return s.text;
+}
+
+static void each_window_shows_its_own_and_is_kept_by_the_links(void **state)
+{
+    static const struct {
+        enum stat_window window;
+        const char *name, *use, *latency, *probes, *act, *back;
+    } rows[] = {
+        {STAT_HOUR, "1h", "v6 1/2, v4 0/0 in 1h<", "1.0 ms <span class=\"note\">/ 2.0 ms",
+         "; 3 of 4 in 1h<", "act=hold&amp;window=1h\"", "name=\"window\" value=\"1h\""},
+        {STAT_DAY, "24h", "v6 11/12, v4 0/0 in 24h<", "11 ms <span class=\"note\">/ 12 ms",
+         "; 13 of 14 in 24h<", "act=hold\"", NULL},
+        {STAT_WEEK, "7d", "v6 21/22, v4 0/0 in 7d<", "21 ms <span class=\"note\">/ 22 ms",
+         "; 23 of 24 in 7d<", "act=hold&amp;window=7d\"", "name=\"window\" value=\"7d\""},
+    };
+    struct knowledge k = {.trouble = ""};
+    const struct lane_status lane = {.lane = 1, .definition = {.url = "wss://r.example"}};
+    struct path_statistics paths[] = {path(STAT_DELIVERY, FAMILY_IPV6, 0, 0),
+                                      path(STAT_PROBE, FAMILY_IPV6, 0, 0)};
+    char chosen[64];
+    (void)state;
+    for (uint32_t w = 0; w < STAT_WINDOW_COUNT; w++) {
+        paths[0].windows[w].attempts = 10 * w + 2;
+        paths[0].windows[w].successes = 10 * w + 1;
+        paths[0].windows[w].phases[STAT_DELIVERED] = (struct stat_latency){
+            .count = 1, .p50_us = (10 * w + 1) * 1000, .p99_us = (10 * w + 2) * 1000};
+        paths[1].windows[w].attempts = 10 * w + 4;
+        paths[1].windows[w].successes = 10 * w + 3;
+    }
+    paths[1].last = (struct stat_last){.at_ms = NOW, .ok = true};
+    snapshot_take(&k.snapshot, &(struct queue_depth){.now_ms = NOW, .lanes = &lane, .lanes_len = 1},
+                  5000);
+    records_take(&k.records, &(struct relay_statistics){.lane = 1, .paths = paths, .paths_len = 2},
+                 true);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char *text = shown_over(&k, rows[i].window);
+        assert_has(text, rows[i].use);
+        assert_has(text, rows[i].latency);
+        assert_has(text, rows[i].probes);
+        assert_has(text, rows[i].act);
+        (void)snprintf(chosen, sizeof chosen, "aria-current=\"true\">%s</a>", rows[i].name);
+        assert_has(text, chosen);
+        (void)snprintf(chosen, sizeof chosen, "of the last %s. The rest", rows[i].name);
+        assert_has(text, chosen);
+        if (rows[i].back != NULL)
+            assert_has(text, rows[i].back);
+        else
+            assert_null(strstr(text, "name=\"window\""));
+        free(text);
+    }
+    knowledge_fini(&k);
+}
+
+static void families_that_have_nothing_make_room_for_those_that_have(void **state)
+{
+    struct knowledge k = {.trouble = ""};
+    const struct lane_status lane = {.lane = 1, .definition = {.url = "ws://x.onion"}};
+    struct path_statistics onion = path(STAT_DELIVERY, FAMILY_ONION, 5, 4);
+    (void)state;
+    snapshot_take(&k.snapshot, &(struct queue_depth){.now_ms = NOW, .lanes = &lane, .lanes_len = 1},
+                  5000);
+    records_take(&k.records, &(struct relay_statistics){.lane = 1, .paths = &onion, .paths_len = 1},
+                 true);
+    char *text = shown_over(&k, STAT_DAY);
+    assert_has(text, "<span class=\"note\">onion 4/5 in 24h<");
+    assert_has(text, "connections that succeeded: onion 4 of 5\"");
+    free(text);
+    knowledge_fini(&k);
+}
+
+static void windows_have_three_names(void **state)
+{
+    static const char *const others[] = {"", "1", "1H", "2h", "1h ", "24", "week", "<b>"};
+    enum stat_window w;
+    (void)state;
+    assert_true(page_window_of(NULL, &w) && w == STAT_DAY);
+    for (int i = 0; i < STAT_WINDOW_COUNT; i++)
+        assert_true(page_window_of(stat_window_name((enum stat_window)i), &w) && (int)w == i);
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        assert_false(page_window_of(others[i], &w));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +322,9 @@ int main(void)
         cmocka_unit_test(ingest_is_believed_when_it_answers),
         cmocka_unit_test(what_ingest_counts_is_added_up_over_its_restarts),
         cmocka_unit_test(statistics_are_shown),
+        cmocka_unit_test(each_window_shows_its_own_and_is_kept_by_the_links),
+        cmocka_unit_test(families_that_have_nothing_make_room_for_those_that_have),
+        cmocka_unit_test(windows_have_three_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static void on_registry(void *arg, enum err e, const struct queue_registry *r)
     const struct table_look look = {.width = terminal_size(1, NULL),
                                     .colours = terminal_colours(1)};
     if (e == ERR_NONE && a->json)
-        relays_json(r, a->all, stdout);
+        relays_json(r, a->all, NULL, stdout);
     else if (e == ERR_NONE)
         relays_table(r, a->all, &look, stdout);
     ask_done(&a->ask, e, e == ERR_NONE ? 0 : 1);

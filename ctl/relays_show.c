@@ -36,7 +36,7 @@ static void add_definition(cJSON *o, const struct definition *d)
     cJSON_AddItemToObject(o, "auth_key_file", text_or_null(d->auth_key_file));
 }
 
-static void lane_json(const struct lane_entry *lane, FILE *out)
+static void lane_json(const struct lane_entry *lane, const struct relays_more *more, FILE *out)
 {
     const struct lane_version *v = lane_in_force(lane), *waits = lane_waiting(lane);
     cJSON *o = cJSON_CreateObject();
@@ -60,6 +60,8 @@ static void lane_json(const struct lane_entry *lane, FILE *out)
         cJSON_AddItemToObject(next, "name", text_or_null(waits->definition.name));
         add_definition(next, &waits->definition);
     }
+    if (more != NULL)
+        more->add(more->arg, lane->lane, o);
     print_json(o, out);
 }
 
@@ -76,11 +78,12 @@ static size_t count(const struct queue_registry *r, bool retired)
     return n;
 }
 
-void relays_json(const struct queue_registry *r, bool all, FILE *out)
+void relays_json(const struct queue_registry *r, bool all, const struct relays_more *more,
+                 FILE *out)
 {
     for (size_t i = 0; i < r->lanes_len; i++)
         if (shown(&r->lanes[i], all))
-            lane_json(&r->lanes[i], out);
+            lane_json(&r->lanes[i], more, out);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddBoolToObject(o, "total", true);
     cJSON_AddNumberToObject(o, "relays", (double)count(r, false));

@@ -12,6 +12,7 @@
 #define BACKLOG        1024
 #define IDLE_TIMEOUT_S 10u
 #define TOLD_EVERY_MS  60000u
+#define RUN_EVERY_MS   1000u
 
 /* Stays with a connection for as long as it lives, websockets included; 4 KiB of headers fit. */
 #define MEMORY_POOL 12288u
@@ -137,10 +138,11 @@ static void run(struct listener *l)
 
     l->kicked = false;
     (void)MHD_run(l->daemon);
-    if (MHD_get_timeout(l->daemon, &wait_ms) == MHD_YES)
-        (void)uv_timer_start(&l->timer, on_timer, wait_ms, 0);
-    else
-        (void)uv_timer_stop(&l->timer);
+    /* When descriptors run out, the server takes its listening socket from epoll until a connection
+     * ends; it looks at that when it is run, and nothing else would wake it then. */
+    if (MHD_get_timeout(l->daemon, &wait_ms) != MHD_YES || wait_ms > RUN_EVERY_MS)
+        wait_ms = RUN_EVERY_MS;
+    (void)uv_timer_start(&l->timer, on_timer, wait_ms, 0);
 }
 
 void listener_kick(struct listener *l)

@@ -8,6 +8,7 @@
 #include "ctl/filter.h"
 #include "ctl/receipt_show.h"
 #include "ctl/relays_show.h"
+#include "ctl/statistics_show.h"
 #include "probe/page.h"
 #include "probe/service.h"
 
@@ -38,17 +39,27 @@ void api_depth(struct request *r)
     r->p->queue->ops->depth(r->p->queue, on_depth, r);
 }
 
-/* ---- relays ---- */
+/* ---- relays: as the command prints them, and what the page shows of each ---- */
+
+static void add_statistics(void *arg, uint32_t lane, cJSON *o)
+{
+    const struct relay_record *r = records_lane(arg, lane);
+
+    cJSON_AddItemToObject(
+        o, "statistics",
+        statistics_json(r != NULL ? r->paths : NULL, r != NULL ? r->paths_len : 0));
+}
 
 static void on_registry(void *arg, enum err e, const struct queue_registry *registry)
 {
     struct request *r = arg;
+    const struct relays_more more = {.add = add_statistics, .arg = &r->p->k.records};
 
     if (e != ERR_NONE) {
         request_no_answer(r, e);
         return;
     }
-    relays_json(registry, false, r->text.out);
+    relays_json(registry, false, &more, r->text.out);
     request_done(r, MHD_HTTP_OK, TYPE_LINES);
 }
 
@@ -123,54 +134,17 @@ void api_failed(struct request *r)
 
 #define NO_EVENT "no such event: it was never accepted, or is forgotten (queue.retention)"
 
-static void on_receipt(void *arg, enum err e, const struct queue_receipt *receipt)
+static void receipt_as_lines(struct request *r, const struct queue_receipt *receipt)
 {
-    struct request *r = arg;
-
-    if (e == ERR_NOT_FOUND) {
-        request_fail(r, MHD_HTTP_NOT_FOUND, NO_EVENT);
-        return;
-    }
-    if (e != ERR_NONE) {
-        request_no_answer(r, e);
-        return;
-    }
     receipt_json(receipt, r->text.out);
     request_done(r, MHD_HTTP_OK, TYPE_LINES);
 }
 
-static void ask_receipt(struct request *r, const char *text, queue_receipt_fn *fn)
+static void receipt_as_page(struct request *r, const struct queue_receipt *receipt)
 {
-    uint8_t id[EVENT_ID_LEN];
-    struct problem why;
-
-    if (nip19_event_id(text, id, &why) != ERR_NONE) {
-        request_fail(r, MHD_HTTP_BAD_REQUEST, why.text);
-        return;
-    }
-    request_wait(r);
-    r->p->queue->ops->receipt(r->p->queue, id, fn, r);
-}
-
-void api_receipt(struct request *r)
-{
-    ask_receipt(r, r->path + strlen("/api/receipt/"), on_receipt);
-}
-
-static void on_page_receipt(void *arg, enum err e, const struct queue_receipt *receipt)
-{
-    struct request *r = arg;
     struct html_stream s;
 
-    if (e == ERR_NOT_FOUND) {
-        request_fail(r, MHD_HTTP_NOT_FOUND, NO_EVENT);
-        return;
-    }
-    if (e != ERR_NONE) {
-        request_no_answer(r, e);
-        return;
-    }
-    page_begin("Receipt", r->text.out);
+    page_begin("Receipt", r->window, r->text.out);
     html_open(&s);
     receipt_text(receipt, 0, s.out);
     html_close(&s);
@@ -186,9 +160,41 @@ static void on_page_receipt(void *arg, enum err e, const struct queue_receipt *r
     request_done(r, MHD_HTTP_OK, TYPE_HTML);
 }
 
+static void on_receipt(void *arg, enum err e, const struct queue_receipt *receipt)
+{
+    struct request *r = arg;
+
+    if (e == ERR_NOT_FOUND)
+        request_fail(r, MHD_HTTP_NOT_FOUND, NO_EVENT);
+    else if (e != ERR_NONE)
+        request_no_answer(r, e);
+    else if (strcmp(r->path, "/receipt") == 0)
+        receipt_as_page(r, receipt);
+    else
+        receipt_as_lines(r, receipt);
+}
+
+static void ask_receipt(struct request *r, const char *text)
+{
+    uint8_t id[EVENT_ID_LEN];
+    struct problem why;
+
+    if (nip19_event_id(text, id, &why) != ERR_NONE) {
+        request_fail(r, MHD_HTTP_BAD_REQUEST, why.text);
+        return;
+    }
+    request_wait(r);
+    r->p->queue->ops->receipt(r->p->queue, id, on_receipt, r);
+}
+
+void api_receipt(struct request *r)
+{
+    ask_receipt(r, r->path + strlen("/api/receipt/"));
+}
+
 void page_receipt(struct request *r)
 {
     const char *id = request_query(r, "id");
 
-    ask_receipt(r, id != NULL ? id + strspn(id, " ") : "", on_page_receipt);
+    ask_receipt(r, id != NULL ? id + strspn(id, " ") : "");
 }

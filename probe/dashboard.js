@@ -22,7 +22,7 @@
     const began = performance.now();
     if (!document.hidden) {
       try {
-        const answer = await fetch("/sections", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+        const answer = await fetch("/sections" + location.search, { cache: "no-store", signal: AbortSignal.timeout(10000) });
         if (!answer.ok) throw new Error(String(answer.status));
         put(await answer.text());
         lost.hidden = true;

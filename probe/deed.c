@@ -36,7 +36,7 @@ static void say(struct request *r, const struct deed *d, unsigned status, const 
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    page_begin(titles[d->kind], r->text.out);
+    page_begin(titles[d->kind], r->window, r->text.out);
     (void)fputs("<section><p role=\"status\">", r->text.out);
     html_text(r->text.out, text);
     (void)fputs("</p></section>\n", r->text.out);
@@ -56,7 +56,7 @@ static void ask(struct request *r, const struct deed *d, const char *text, bool 
 {
     FILE *out = r->text.out;
 
-    page_begin(titles[d->kind], out);
+    page_begin(titles[d->kind], r->window, out);
     (void)fputs("<section><p>", out);
     html_text(out, text);
     (void)fputs("</p>\n", out);
@@ -67,6 +67,8 @@ static void ask(struct request *r, const struct deed *d, const char *text, bool 
         hidden(out, "act", names[d->kind]);
         hidden(out, "relay", d->relay);
         hidden(out, "class", d->classes);
+        if (r->window != PAGE_WINDOW)
+            hidden(out, "window", stat_window_name(r->window));
         (void)fprintf(out,
                       "<label for=\"token\">Admin token</label><input id=\"token\" name=\"token\" "
                       "type=\"password\" required autocomplete=\"current-password\">"

@@ -20,9 +20,11 @@ struct report {
     struct cell cells[FAMILY_COUNT];
     bool documented;
     struct nip11 nip11;
-    char *told; /* the tags without times, as last told; NULL: never */
-    uint64_t told_ms;
-    int64_t told_s; /* created_at: never falls */
+    char *told;    /* the tags without times, as last told; NULL: never, or not by this process */
+    bool recalled; /* then: these families worked, for an earlier prober */
+    bool worked[FAMILY_COUNT];
+    uint64_t told_ms, hour; /* when; `hour` as hour_of */
+    int64_t told_s;         /* created_at: never falls */
     UT_hash_handle hh;
 };
 
@@ -154,11 +156,22 @@ static void append(struct herald *h, struct event *ev, bool announces, uint32_t 
     event_unref(ev);
 }
 
+static uint64_t again_ms(const struct herald *h)
+{
+    return h->s.interval_ms > HERALD_AGAIN_MS ? h->s.interval_ms : HERALD_AGAIN_MS;
+}
+
+/* Knuth's multiplier spreads the lanes over the hour. */
+static uint64_t hour_of(const struct herald *h, uint32_t lane, int64_t wall_s)
+{
+    uint64_t hour_s = again_ms(h) / 1000;
+    return ((uint64_t)wall_s + lane * 2654435761u % hour_s) / hour_s;
+}
+
 static void announce(struct herald *h, uint64_t now_ms, int64_t wall_s)
 {
     /* A probe may come up to an interval after it is due to be told. */
-    uint64_t again_ms = h->s.interval_ms > HERALD_AGAIN_MS ? h->s.interval_ms : HERALD_AGAIN_MS;
-    const struct nip66_monitor m = {.frequency_s = (again_ms + h->s.interval_ms + 999) / 1000,
+    const struct nip66_monitor m = {.frequency_s = (again_ms(h) + h->s.interval_ms + 999) / 1000,
                                     .open_ms = h->s.open_ms,
                                     .read_ms = h->s.read_ms,
                                     .nip11_ms = h->s.nip11_ms};
@@ -202,14 +215,21 @@ static bool facts_of(const struct report *r, const struct target *t, struct nip6
     return any;
 }
 
+/* What an earlier prober found counts as told, whatever the relay's document said to it. */
+static void presume(struct report *r, const struct nip66_facts *f, const char *tags)
+{
+    if (r->recalled && memcmp(r->worked, f->works, sizeof r->worked) == 0)
+        r->told = mem_strdup(tags);
+    r->recalled = false;
+}
+
 static bool is_due(const struct herald *h, const struct report *r, const char *tags,
-                   uint64_t now_ms)
+                   uint64_t now_ms, int64_t wall_s)
 {
     if (r->told == NULL)
         return true;
-    uint64_t since_ms = now_ms - r->told_ms;
-    return since_ms >= h->s.interval_ms &&
-           (since_ms >= HERALD_AGAIN_MS || strcmp(tags, r->told) != 0);
+    return now_ms - r->told_ms >= h->s.interval_ms &&
+           (hour_of(h, r->lane, wall_s) != r->hour || strcmp(tags, r->told) != 0);
 }
 
 static void tell(struct herald *h, struct report *r, const struct target *t, uint64_t now_ms,
@@ -220,12 +240,16 @@ static void tell(struct herald *h, struct report *r, const struct target *t, uin
     struct problem p;
     struct buf tags;
     buf_init(&tags, NIP66_TAGS_MAX);
-    if (wall_s > r->told_s && facts_of(r, t, &facts) &&
-        nip66_tags(&facts, false, &tags) == ERR_NONE && is_due(h, r, buf_str(&tags), now_ms)) {
+    bool able = wall_s > r->told_s && facts_of(r, t, &facts) &&
+                nip66_tags(&facts, false, &tags) == ERR_NONE;
+    if (able)
+        presume(r, &facts, buf_str(&tags));
+    if (able && is_due(h, r, buf_str(&tags), now_ms, wall_s)) {
         announce(h, now_ms, wall_s);
         free(r->told);
         r->told = mem_strdup(buf_str(&tags));
         r->told_ms = now_ms;
+        r->hour = hour_of(h, r->lane, wall_s);
         r->told_s = wall_s;
         if (nip66_relay(h->secret, (uint64_t)wall_s, &facts, &ev, &p) == ERR_NONE)
             append(h, ev, false, r->lane);
@@ -245,6 +269,30 @@ static struct report *get(struct herald *h, uint32_t lane)
         HASH_ADD(hh, h->reports, lane, sizeof r->lane, r);
     }
     return r;
+}
+
+void herald_recall(struct herald *h, const struct relay_statistics *s, int64_t queue_ms,
+                   uint64_t now_ms, int64_t wall_s)
+{
+    bool worked[FAMILY_COUNT] = {false};
+    int64_t at_ms = 0;
+    for (size_t i = 0; i < s->paths_len; i++) {
+        const struct path_statistics *p = &s->paths[i];
+        if (p->source != STAT_PROBE)
+            continue;
+        worked[p->family] |= p->last.ok;
+        at_ms = p->last_success_ms > at_ms ? p->last_success_ms : at_ms;
+    }
+    if (h->s.secret == NULL || at_ms == 0)
+        return;
+    uint64_t ago_ms = queue_ms > at_ms ? (uint64_t)(queue_ms - at_ms) : 0;
+    struct report *r = get(h, s->lane);
+    free(r->told);
+    r->told = NULL;
+    r->recalled = true;
+    memcpy(r->worked, worked, sizeof worked);
+    r->told_ms = now_ms - ago_ms; /* may lie before the boot: only differences count */
+    r->hour = hour_of(h, s->lane, wall_s - (int64_t)(ago_ms / 1000));
 }
 
 /* A name may lead to a public address today and to a private one tomorrow. Of a try that failed no

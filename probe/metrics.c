@@ -153,14 +153,21 @@ static void put_path(const char *name, const struct lane_status *l, const struct
     }
 }
 
+/* Directly a connection is of one of two families. Through Tor it may go to an onion service; and
+ * by one SOCKS port for all, nobody knows. */
+static bool goes(enum route r, enum family f)
+{
+    return r == ROUTE_TOR || f == FAMILY_IPV6 || f == FAMILY_IPV4;
+}
+
 static void connects_all(const char *name, const struct knowledge *k, FILE *out)
 {
     for (enum route r = 0; r < ROUTE_COUNT; r++)
-        for (enum family f = FAMILY_IPV6; f < FAMILY_COUNT; f++) {
+        for (enum family f = 0; f < FAMILY_COUNT; f++) {
             struct path_stat p = k->meter.paths[r][f];
             p.route = r;
             p.family = f;
-            if (f != FAMILY_ONION || r == ROUTE_TOR)
+            if (goes(r, f))
                 put_path(name, NULL, &p, out);
         }
 }
@@ -200,9 +207,9 @@ static void connect_seconds(const char *name, const struct knowledge *k, FILE *o
     char labels[96];
 
     for (enum route r = 0; r < ROUTE_COUNT; r++)
-        for (enum family f = FAMILY_IPV6; f <= FAMILY_IPV4; f++)
+        for (enum family f = 0; f < FAMILY_COUNT; f++)
             for (enum stat_phase p = STAT_DNS; p <= STAT_WEBSOCKET; p++) {
-                if (p == STAT_DNS && r == ROUTE_TOR)
+                if (!goes(r, f) || (p == STAT_DNS && r == ROUTE_TOR))
                     continue; /* names are resolved at the exit */
                 (void)snprintf(labels, sizeof labels, "route=\"%s\",family=\"%s\",phase=\"%s\"",
                                route_name(r), family_name(f), stat_phase_name(p));

@@ -1,9 +1,9 @@
 #include "probe/page.h"
 
 #include "probe/page_internal.h"
-#include "probe/vitals.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 void put_count(FILE *out, uint64_t n)
 {
@@ -24,17 +24,51 @@ void put_age(FILE *out, int64_t at_ms, int64_t now_ms)
     put_duration(out, at_ms == 0 ? -1 : now_ms > at_ms ? now_ms - at_ms : 0);
 }
 
-void put_act(FILE *out, const char *act, const char *url, const char *cls)
+void put_us(FILE *out, uint64_t us)
+{
+    if (us < 10000)
+        (void)fprintf(out, "%.1f ms", (double)us / 1e3);
+    else if (us < 10000000)
+        (void)fprintf(out, "%.0f ms", (double)us / 1e3);
+    else
+        put_duration(out, (int64_t)(us / 1000));
+}
+
+bool page_window_of(const char *text, enum stat_window *out)
+{
+    *out = PAGE_WINDOW;
+    for (int w = 0; text != NULL && w < STAT_WINDOW_COUNT; w++) {
+        *out = (enum stat_window)w;
+        if (strcmp(text, stat_window_name(*out)) == 0)
+            return true;
+    }
+    return text == NULL;
+}
+
+void put_window(FILE *out, const char *before, enum stat_window w)
+{
+    if (w != PAGE_WINDOW)
+        (void)fprintf(out, "%swindow=%s", before, stat_window_name(w));
+}
+
+void put_act(FILE *out, const struct page_look *look, const char *act, const struct definition *d,
+             const char *cls)
 {
     (void)fputs(" <a class=\"act\" href=\"/act?", out);
-    if (url != NULL) {
+    if (d != NULL) {
         (void)fputs("relay=", out);
-        html_query(out, url);
+        html_query(out, d->url);
         (void)fputs("&amp;", out);
     }
     if (cls != NULL)
         (void)fprintf(out, "class=%s&amp;", cls);
-    (void)fprintf(out, "act=%s\">%s</a>", act, act);
+    (void)fprintf(out, "act=%s", act);
+    put_window(out, "&amp;", look->window);
+    (void)fprintf(out, "\">%s<span class=\"quiet\"> ", act);
+    html_text(out, d != NULL ? relay_label(d) : "all");
+    if (cls != NULL)
+        (void)fprintf(out, ", %s", cls);
+    (void)fputs("</span></a>", out);
 }
 
 /* ---- the frame ---- */
@@ -54,13 +88,12 @@ static void head(const char *title, bool refreshes, FILE *out)
     (void)fputs("</head>\n<body>\n", out);
 }
 
-void page_begin(const char *title, FILE *out)
+void page_begin(const char *title, enum stat_window w, FILE *out)
 {
     head(title, false, out);
-    (void)fprintf(out,
-                  "<header><h1>%s</h1><p><a href=\"/\">back to the dashboard</a></p></header>\n"
-                  "<main>\n",
-                  title);
+    (void)fprintf(out, "<header><h1>%s</h1><p><a href=\"/", title);
+    put_window(out, "?", w);
+    (void)fputs("\">back to the dashboard</a></p></header>\n<main>\n", out);
 }
 
 static void foot(FILE *out)
@@ -79,52 +112,39 @@ void page_end(FILE *out)
     foot(out);
 }
 
-static void receipt_form(FILE *out)
+/* A form by GET has no query of its own: what it is to keep, it has in a field. */
+static void receipt_form(enum stat_window w, FILE *out)
 {
     (void)fputs(
-        "<section aria-labelledby=\"h-receipt\"><h2 id=\"h-receipt\">What became of an "
+        "<section id=\"receipt\" aria-labelledby=\"h-receipt\"><h2 id=\"h-receipt\">What became of "
+        "an "
         "event?</h2>\n<form class=\"receipt\" action=\"/receipt\" method=\"get\" role=\"search\">"
         "<label for=\"receipt-id\">Event id (hex, note1… or nevent1…)</label>"
         "<input id=\"receipt-id\" name=\"id\" required maxlength=\"255\" autocomplete=\"off\" "
-        "spellcheck=\"false\"><button>Show</button></form></section>\n",
+        "spellcheck=\"false\">",
         out);
+    if (w != PAGE_WINDOW)
+        (void)fprintf(out, "<input type=\"hidden\" name=\"window\" value=\"%s\">",
+                      stat_window_name(w));
+    (void)fputs("<button>Show</button></form></section>\n", out);
 }
 
 void page_dashboard(const struct knowledge *k, const struct page_look *look, FILE *out)
 {
     head("volley", true, out);
-    (void)fputs("<header><h1>volley</h1></header>\n<main>\n"
+    (void)fputs("<header><h1>volley</h1><nav aria-label=\"On this page\"><a href=\"#services\">"
+                "Services</a> <a href=\"#relays\">Relays</a> <a href=\"#failed\">Failed "
+                "deliveries</a> <a href=\"#receipt\">An event</a></nav></header>\n<main>\n"
                 "<p id=\"lost\" role=\"status\" hidden>the probe does not answer; what you see may "
                 "be old</p>\n<div id=\"live\">\n",
                 out);
     page_sections(k, look, out);
     (void)fputs("</div>\n", out);
-    receipt_form(out);
+    receipt_form(look->window, out);
     page_end(out);
 }
 
-/* ---- health and totals ---- */
-
-static void banner(const struct knowledge *k, const struct page_look *look, FILE *out)
-{
-    struct problem why;
-    bool known = k->snapshot.known;
-    bool well = vitals_judge(known ? &k->snapshot.depth : NULL, k->silent, &why);
-
-    (void)fprintf(out, "<p class=\"health %s\" role=\"%s\">", well ? "good" : "bad",
-                  well ? "status" : "alert");
-    html_text(out, well ? "events are being delivered" : why.text);
-    if (k->silent && k->trouble != NULL && k->trouble[0] != '\0') {
-        (void)fputs(": ", out);
-        html_text(out, k->trouble);
-    }
-    if (known && k->silent) {
-        (void)fputs(". What you see is what was known, ", out);
-        put_duration(out, (int64_t)(look->now_ms - k->snapshot.at_ms));
-        (void)fputs(" ago", out);
-    }
-    (void)fputs("</p>\n", out);
-}
+/* ---- totals ---- */
 
 struct totals {
     uint64_t relays, waiting, delivered, failed, still;
@@ -167,8 +187,8 @@ static void totals_section(const struct queue_depth *d, FILE *out)
     (void)fputs("<section aria-labelledby=\"h-totals\"><h2 id=\"h-totals\">Totals</h2>\n"
                 "<dl class=\"totals\">\n",
                 out);
-    total(out, "accepted", "accepted", d->head);
-    total(out, "delivered", "delivered", t.delivered);
+    total(out, "events accepted", "accepted", d->head);
+    total(out, "deliveries", "delivered", t.delivered);
     total(out, "waiting", "waiting", t.waiting);
     total(out, "failed", "failed", t.failed);
     (void)fputs("<div><dt>oldest waits for</dt><dd id=\"total-oldest\">", out);
@@ -209,10 +229,23 @@ static void plot_lines(const double values[METER_SLOTS], double max, FILE *out)
     }
 }
 
+/* "0.25/s", "12k/s". */
+static const char *amount(double n, const char *unit, char out[24])
+{
+    char text[16];
+
+    if (n < 999.5)
+        (void)snprintf(out, 24, "%.3g%s", n, unit);
+    else
+        (void)snprintf(out, 24, "%s%s", short_count((uint64_t)(n + 0.5), text), unit);
+    return out;
+}
+
 static void plot(const struct meter *m, uint64_t now_ms, enum meter_series series, const char *name,
                  FILE *out)
 {
     double values[METER_SLOTS], max = 0, last = 0;
+    char now[24], most[24];
     const char *unit = series == METER_WAITING ? "" : "/s";
 
     meter_rates(m, now_ms, series, values);
@@ -220,17 +253,19 @@ static void plot(const struct meter *m, uint64_t now_ms, enum meter_series serie
         max = values[i] > max ? values[i] : max;
         last = values[i] >= 0 ? values[i] : last;
     }
+    (void)amount(last, unit, now);
+    (void)amount(max, unit, most);
     (void)fprintf(out,
                   "<figure><svg viewBox=\"0 0 %u %.0f\" preserveAspectRatio=\"none\" role=\"img\" "
-                  "aria-label=\"%s over the last ten minutes: now %.3g%s, at most %.3g%s\">"
+                  "aria-label=\"%s over the last ten minutes: now %s, at most %s\">"
                   "<line x1=\"0\" y1=\"%.0f\" x2=\"%u\" y2=\"%.0f\"/>",
-                  METER_SLOTS * 2 - 2, PLOT_HEIGHT, name, last, unit, max, unit, PLOT_HEIGHT - 1,
+                  METER_SLOTS * 2 - 2, PLOT_HEIGHT, name, now, most, PLOT_HEIGHT - 1,
                   METER_SLOTS * 2 - 2, PLOT_HEIGHT - 1);
     plot_lines(values, max, out);
     (void)fprintf(out,
-                  "</svg><figcaption>%s <b>%.3g%s</b> <span class=\"note\">max %.3g%s</span>"
+                  "</svg><figcaption>%s <b>%s</b> <span class=\"note\">max %s</span>"
                   "</figcaption></figure>\n",
-                  name, last, unit, max, unit);
+                  name, now, most);
 }
 
 static void rates(const struct knowledge *k, uint64_t now_ms, FILE *out)
@@ -249,13 +284,15 @@ void page_sections(const struct knowledge *k, const struct page_look *look, FILE
     struct page_look l = *look;
 
     l.admin = look->admin && !k->silent;
-    banner(k, look, out);
+    page_health(k, look, out);
     if (k->snapshot.known) {
         totals_section(&k->snapshot.depth, out);
         rates(k, look->now_ms, out);
+    }
+    page_services(k, &l, out);
+    if (k->snapshot.known) {
         page_relays(k, &l, out);
         page_failed(k, &l, out);
         page_jobs(k, out);
     }
-    page_services(k, &l, out);
 }

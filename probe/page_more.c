@@ -7,6 +7,18 @@
 
 /* ---- failed deliveries ---- */
 
+static void failed_head(FILE *out)
+{
+    static const char *const heads[] = {"relay", "class", "how many", "the relay said",
+                                        "<span class=\"quiet\">action</span>"};
+
+    (void)fputs("<table role=\"table\" class=\"failed\"><thead role=\"rowgroup\"><tr role=\"row\">",
+                out);
+    for (size_t i = 0; i < COUNT_OF(heads); i++)
+        (void)fprintf(out, "<th role=\"columnheader\" scope=\"col\">%s</th>", heads[i]);
+    (void)fputs("</tr></thead>\n<tbody role=\"rowgroup\">\n", out);
+}
+
 static void failed_row(FILE *out, const struct knowledge *k, const struct page_look *look,
                        const struct lane_status *l, enum row_class cls, uint64_t count)
 {
@@ -21,7 +33,7 @@ static void failed_row(FILE *out, const struct knowledge *k, const struct page_l
     html_text(out, knowledge_sample(k, l->lane, cls));
     (void)fputs("</td><td role=\"cell\" data-label=\"\">", out);
     if (look->admin)
-        put_act(out, "replay", l->definition.url, row_class_name(cls));
+        put_act(out, look, "replay", &l->definition, row_class_name(cls));
     (void)fputs("</td></tr>\n", out);
 }
 
@@ -30,7 +42,7 @@ void page_failed(const struct knowledge *k, const struct page_look *look, FILE *
     uint64_t(*counts)[CLASS_COUNT] = knowledge_failed_table(k);
     bool any = false;
 
-    (void)fputs("<section aria-labelledby=\"h-failed\"><h2 id=\"h-failed\">Failed "
+    (void)fputs("<section id=\"failed\" aria-labelledby=\"h-failed\"><h2 id=\"h-failed\">Failed "
                 "deliveries</h2>\n",
                 out);
     for (size_t i = 0; i < k->snapshot.depth.lanes_len; i++)
@@ -38,12 +50,7 @@ void page_failed(const struct knowledge *k, const struct page_look *look, FILE *
             if (counts[i][c] == 0)
                 continue;
             if (!any)
-                (void)fputs("<table role=\"table\" class=\"failed\"><thead><tr role=\"row\"><th "
-                            "scope=\"col\">relay</th><th scope=\"col\">class</th><th "
-                            "scope=\"col\">how many</th><th scope=\"col\">the relay said</th><th "
-                            "scope=\"col\"><span class=\"quiet\">action</span></th></tr></thead>\n"
-                            "<tbody role=\"rowgroup\">\n",
-                            out);
+                failed_head(out);
             any = true;
             failed_row(out, k, look, &k->snapshot.lanes[i], c, counts[i][c]);
         }
@@ -53,7 +60,7 @@ void page_failed(const struct knowledge *k, const struct page_look *look, FILE *
                 out);
     if (any && look->admin) {
         (void)fputs("<p>all that failed:", out);
-        put_act(out, "replay", NULL, NULL);
+        put_act(out, look, "replay", NULL, NULL);
         (void)fputs("</p>", out);
     }
     (void)fputs("</section>\n", out);
@@ -194,7 +201,8 @@ static void tor_line(const struct knowledge *k, FILE *out)
 void page_services(const struct knowledge *k, const struct page_look *look, FILE *out)
 {
     (void)look;
-    (void)fputs("<section aria-labelledby=\"h-services\"><h2 id=\"h-services\">Services</h2>\n"
+    (void)fputs("<section id=\"services\" aria-labelledby=\"h-services\"><h2 "
+                "id=\"h-services\">Services</h2>\n"
                 "<ul class=\"services\">\n",
                 out);
     ingest_line(&k->ingest, out);

@@ -1,162 +1,9 @@
-/* The dashboard's table of relays. On a narrow screen each row becomes a card: every cell names its
- * column itself (data-label). */
+/* The dashboard's table of relays, those with trouble first. What was seen of a relay stands below
+ * its numbers; on a narrow screen each row becomes a card: every cell names its column itself
+ * (data-label). The roles are said because such rows are no table to a browser. */
 #include "probe/page_internal.h"
 
 #include <inttypes.h>
-
-/* ---- attempts and successes by family ---- */
-
-struct family_use {
-    uint64_t attempts, successes;
-};
-
-/* Of the last day, by all routes; before anything was counted for it, since the lane began. */
-static struct family_use use_of(const struct knowledge *k, const struct lane_status *l,
-                                enum family family, bool *day)
-{
-    const struct relay_record *r = records_lane(&k->records, l->lane);
-    struct family_use use = {0};
-
-    *day = r != NULL;
-    for (size_t i = 0; r != NULL && i < r->paths_len; i++) {
-        const struct window_statistics *w = &r->paths[i].windows[STAT_DAY];
-        if (r->paths[i].source != STAT_DELIVERY || r->paths[i].family != family)
-            continue;
-        use.attempts += w->attempts;
-        use.successes += w->successes;
-    }
-    for (size_t i = 0; r == NULL && i < l->paths_len; i++) {
-        if (l->paths[i].family != family)
-            continue;
-        use.attempts += l->paths[i].attempts;
-        use.successes += l->paths[i].successes;
-    }
-    return use;
-}
-
-#define BAR_WIDTH 100u
-
-/* Two bars, one above the other: what of all attempts went by it, and of that what succeeded. */
-static void put_bar(FILE *out, const struct family_use *v6, const struct family_use *v4, bool day)
-{
-    const struct family_use *const rows[] = {v6, v4};
-    uint64_t most = v6->attempts > v4->attempts ? v6->attempts : v4->attempts;
-
-    (void)fprintf(out, "<svg class=\"bar\" viewBox=\"0 0 %u 17\" role=\"img\" aria-label=\"",
-                  BAR_WIDTH);
-    (void)fprintf(out,
-                  "connections by IPv6: %" PRIu64 " of %" PRIu64 " succeeded, by IPv4: %" PRIu64
-                  " of %" PRIu64 "\">",
-                  v6->successes, v6->attempts, v4->successes, v4->attempts);
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        double scale = most > 0 ? (double)BAR_WIDTH / (double)most : 0;
-        (void)fprintf(out,
-                      "<rect class=\"track\" x=\"0\" y=\"%zu\" width=\"%u\" height=\"7\"/>"
-                      "<rect class=\"tried\" x=\"0\" y=\"%zu\" width=\"%.1f\" height=\"7\"/>"
-                      "<rect class=\"won\" x=\"0\" y=\"%zu\" width=\"%.1f\" height=\"7\"/>",
-                      i * 9, BAR_WIDTH, i * 9, (double)rows[i]->attempts * scale, i * 9,
-                      (double)rows[i]->successes * scale);
-    }
-    (void)fprintf(out,
-                  "</svg><span class=\"note\">v6 %" PRIu64 "/%" PRIu64 ", v4 %" PRIu64 "/%" PRIu64
-                  "%s</span>",
-                  v6->successes, v6->attempts, v4->successes, v4->attempts, day ? " in 24h" : "");
-}
-
-/* ---- latencies ---- */
-
-/* A relay's delivery times over the last day: of the family with the most of them. */
-static const struct stat_latency *delivered_of(const struct relay_record *r)
-{
-    const struct stat_latency *best = NULL;
-
-    for (size_t i = 0; r != NULL && i < r->paths_len; i++) {
-        const struct stat_latency *l = &r->paths[i].windows[STAT_DAY].phases[STAT_DELIVERED];
-        if (r->paths[i].source == STAT_DELIVERY && l->count > 0 &&
-            (best == NULL || l->count > best->count))
-            best = l;
-    }
-    return best;
-}
-
-static void put_us(FILE *out, uint64_t us)
-{
-    if (us < 10000)
-        (void)fprintf(out, "%.1f ms", (double)us / 1e3);
-    else if (us < 10000000)
-        (void)fprintf(out, "%.0f ms", (double)us / 1e3);
-    else
-        put_duration(out, (int64_t)(us / 1000));
-}
-
-static void put_latency(FILE *out, const struct relay_record *r)
-{
-    const struct stat_latency *l = delivered_of(r);
-
-    if (l == NULL) {
-        (void)fputs("–", out);
-        return;
-    }
-    put_us(out, l->p50_us);
-    (void)fputs(" <span class=\"note\">/ ", out);
-    put_us(out, l->p99_us);
-    (void)fputs("</span>", out);
-}
-
-/* ---- what the prober saw ---- */
-
-static const char *const failure_words[STAT_FAILURE_COUNT] = {
-    [STAT_NO_ADDRESS] = "no address of this family",
-    [STAT_REFUSED] = "refused",
-    [STAT_UNREACHABLE] = "unreachable",
-    [STAT_TOR] = "Tor can't be used",
-    [STAT_TIMEOUT] = "no answer in time",
-    [STAT_TLS] = "TLS failed",
-    [STAT_HTTP] = "answered with an HTTP error",
-    [STAT_NOT_A_RELAY] = "not a relay",
-    [STAT_OTHER] = "failed",
-};
-
-static void put_certificate(FILE *out, int64_t end_s, int64_t now_ms)
-{
-    int64_t days = (end_s - now_ms / 1000) / 86400;
-
-    if (end_s != 0)
-        (void)fprintf(out, ", certificate for %" PRId64 " day%s", days, days == 1 ? "" : "s");
-}
-
-static void put_probe(FILE *out, const struct path_statistics *p, int64_t now_ms)
-{
-    const struct window_statistics *w = &p->windows[STAT_DAY];
-
-    (void)fprintf(out, "<li class=\"%s\">probe, %s by %s: ", p->last.ok ? "good" : "bad",
-                  family_name(p->family), route_name(p->route));
-    if (p->last.ok) {
-        (void)fputs("ok, ", out);
-        put_us(out, p->last.phases_us[STAT_CONNECT]);
-        put_certificate(out, p->last.certificate_end_s, now_ms);
-    } else {
-        html_text(out, p->last.text[0] != '\0' ? p->last.text : failure_words[p->last.why]);
-    }
-    (void)fputs(" <span class=\"note\">", out);
-    put_age(out, p->last.at_ms, now_ms);
-    (void)fprintf(out, " ago; %" PRIu32 " of %" PRIu32 " in 24h</span></li>", w->successes,
-                  w->attempts);
-}
-
-static void put_probes(FILE *out, const struct relay_record *r, int64_t now_ms)
-{
-    bool any = false;
-
-    for (size_t i = 0; r != NULL && i < r->paths_len; i++) {
-        if (r->paths[i].source != STAT_PROBE || r->paths[i].last.at_ms == 0)
-            continue;
-        (void)fputs(any ? "" : "<ul class=\"probes\">", out);
-        put_probe(out, &r->paths[i], now_ms);
-        any = true;
-    }
-    (void)fputs(any ? "</ul>" : "", out);
-}
 
 /* ---- a row ---- */
 
@@ -219,7 +66,7 @@ static void put_name(FILE *out, const struct lane_status *l, const struct page_l
         (void)fputs("</span>", out);
     }
     if (look->admin)
-        put_act(out, l->held ? "release" : "hold", l->definition.url, NULL);
+        put_act(out, look, l->held ? "release" : "hold", &l->definition, NULL);
     (void)fputs("</th>", out);
 }
 
@@ -253,8 +100,6 @@ static void put_row(FILE *out, const struct knowledge *k, const struct lane_stat
 {
     int64_t now_ms = k->snapshot.depth.now_ms;
     const struct relay_record *r = records_lane(&k->records, l->lane);
-    bool day;
-    struct family_use v6 = use_of(k, l, FAMILY_IPV6, &day), v4 = use_of(k, l, FAMILY_IPV4, &day);
 
     (void)fputs("<tr role=\"row\" data-relay=\"", out);
     html_text(out, l->definition.url);
@@ -264,32 +109,78 @@ static void put_row(FILE *out, const struct knowledge *k, const struct lane_stat
     put_state(out, l, now_ms);
     (void)fputs("</td>", out);
     put_numbers(out, l, now_ms);
-    cell(out, "v6 and v4", "bars");
-    put_bar(out, &v6, &v4, day);
+    cell(out, "connections", "bars");
+    put_use(out, r, l, look->window);
     (void)fputs("</td>", out);
     cell(out, "OK p50 / p99", "n latency");
-    put_latency(out, r);
+    put_latency(out, r, look->window);
     (void)fputs("</td>", out);
-    cell(out, "notes", "notes");
+    cell(out, "", "notes");
     put_error(out, l, now_ms);
-    put_probes(out, r, now_ms);
+    put_probes(out, r, look->window, now_ms);
     (void)fputs("</td></tr>\n", out);
 }
 
-void page_relays(const struct knowledge *k, const struct page_look *look, FILE *out)
-{
-    static const char *const heads[] = {
-        "relay",  "state",  "waiting",   "oldest",       "a second",          "delivered",
-        "failed", "family", "v6 and v4", "OK p50 / p99", "last error, probes"};
+/* ---- which window ---- */
 
-    (void)fputs("<section aria-labelledby=\"h-relays\"><h2 id=\"h-relays\">Relays</h2>\n"
-                "<table role=\"table\" class=\"relays\"><thead><tr role=\"row\">",
+static void put_windows(FILE *out, enum stat_window chosen)
+{
+    (void)fputs("<nav class=\"windows\" aria-label=\"Statistics of the last\">Statistics of the "
+                "last",
                 out);
+    for (int w = 0; w < STAT_WINDOW_COUNT; w++) {
+        (void)fputs(" <a href=\"/", out);
+        put_window(out, "?", (enum stat_window)w);
+        (void)fprintf(out, "#relays\"%s>%s</a>",
+                      (enum stat_window)w == chosen ? " aria-current=\"true\"" : "",
+                      stat_window_name((enum stat_window)w));
+    }
+    (void)fputs("</nav>\n", out);
+}
+
+static void put_head(FILE *out, enum stat_window w)
+{
+    static const char *const heads[] = {"relay",    "state",     "waiting", "oldest",
+                                        "a second", "delivered", "failed",  "family"};
+    const char *in = stat_window_name(w);
+
+    (void)fprintf(
+        out,
+        "<table role=\"table\" class=\"relays\"><caption>Connections (<span class="
+        "\"key won\">succeeded</span>, <span class=\"key tried\">failed or not needed"
+        "</span>), times from accepted to OK, and the prober's successes: of the last "
+        "%s. The rest is as of now.</caption>\n<thead role=\"rowgroup\"><tr role=\"row\">",
+        in);
     for (size_t i = 0; i < COUNT_OF(heads); i++)
         (void)fprintf(out, "<th role=\"columnheader\" scope=\"col\">%s</th>", heads[i]);
-    (void)fputs("</tr></thead>\n<tbody role=\"rowgroup\">\n", out);
-    for (size_t i = 0; i < k->snapshot.depth.lanes_len; i++)
-        if (!k->snapshot.lanes[i].retired)
-            put_row(out, k, &k->snapshot.lanes[i], look);
+    (void)fprintf(out,
+                  "<th role=\"columnheader\" scope=\"col\">connections, %s</th>"
+                  "<th role=\"columnheader\" scope=\"col\">OK p50 / p99, %s</th>"
+                  "<th role=\"columnheader\" scope=\"col\" class=\"notes\">last error, probes</th>"
+                  "</tr></thead>\n<tbody role=\"rowgroup\">\n",
+                  in, in);
+}
+
+/* ---- the worst first, else as listed ---- */
+
+/* Each is worse than the next. */
+static const enum verdict order[] = {VERDICT_UNLEASED, VERDICT_STALLED, VERDICT_BEHIND,
+                                     VERDICT_HELD, VERDICT_FINE};
+
+void page_relays(const struct knowledge *k, const struct page_look *look, FILE *out)
+{
+    const struct snapshot *s = &k->snapshot;
+    int64_t since_ms;
+
+    (void)fputs("<section id=\"relays\" aria-labelledby=\"h-relays\"><h2 id=\"h-relays\">Relays"
+                "</h2>\n",
+                out);
+    put_windows(out, look->window);
+    put_head(out, look->window);
+    for (size_t n = 0; n < COUNT_OF(order); n++)
+        for (size_t i = 0; i < s->depth.lanes_len; i++)
+            if (!s->lanes[i].retired &&
+                verdict_of(&s->lanes[i], s->depth.now_ms, &since_ms) == order[n])
+                put_row(out, k, &s->lanes[i], look);
     (void)fputs("</tbody></table></section>\n", out);
 }

@@ -1,15 +1,14 @@
-/* How it works. Every LEAD_RENEW_MS it asks to lead. When it comes to lead, it reads what is known
- * of earlier probes (statistics, page by page) and then, now and then, which relays there are
+/* How it works. Its candidate asks to lead. When it comes to lead, it reads what is known of
+ * earlier probes (statistics, page by page) and then, now and then, which relays there are
  * (registry). `work` begins what is due, ACTS_MAX at a time. What an act came to is counted and
  * told to the queue at once, or with the next ones when a call is under way.
  *
- * It stops acting well before its term ends, unless it was renewed. Calls to the queue may be
- * answered after its end: the memory stays until the last one was. */
+ * Calls to the queue may be answered after its end: the memory stays until the last one was. */
 #include "probe/prober.h"
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/rng.h"
+#include "probe/candidate.h"
 #include "probe/herald.h"
 #include "probe/targets.h"
 #include "queue/tally.h"
@@ -17,13 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <utlist.h>
 
 #define ACTS_MAX  16u
 #define ANSWER_MS 10000u /* of a REQ, and of the document; no longer than connecting may take */
 #define RELAYS_MS 15000u /* the registry is looked at so often */
-#define MARGIN_MS 5000u  /* before the end of the term */
 #define CLOSE_MS  1500u
 #define AGAIN_MS  1000u /* after a call that failed */
 
@@ -52,13 +49,11 @@ struct prober {
     size_t failures; /* in a row, whatever the relay */
     size_t items_len;
 
-    uint8_t id[PUBLISHER_ID_LEN];
-    char name[PUBLISHER_NAME_SIZE], leader[PUBLISHER_NAME_SIZE];
-    bool leads, recalled; /* recalled: what was known is read */
-    uint64_t epoch, until_ms, asked_ms;
-    bool asking, looking; /* calls under way: lead; statistics or registry */
+    struct candidate *candidate;
+    bool recalled; /* since it leads: what was known is read */
+    bool looking;  /* a call is under way: statistics or registry */
 
-    uv_timer_t lead_timer, look_timer, work_timer, close_timer;
+    uv_timer_t look_timer, work_timer, close_timer;
     unsigned refs; /* handles, calls, the dialer */
     bool closing, closed;
     void (*fn)(void *arg);
@@ -101,20 +96,16 @@ static struct stat_last last_of(const struct act_result *r)
     return l;
 }
 
-static void stop_leading(struct prober *p);
-
 static void on_told(void *arg, enum err e)
 {
     struct prober *p = arg;
-    if (e == ERR_STALE && p->leads) {
-        LOG(LOG_WARN, "another prober leads", LOG_S("leader", p->leader));
-        stop_leading(p);
-    }
+    if (e == ERR_STALE)
+        candidate_deposed(p->candidate);
 }
 
 static void tell(struct prober *p)
 {
-    (void)tally_send(p->tally, p->epoch, clock_boot_ms(), on_told, p);
+    (void)tally_send(p->tally, candidate_epoch(p->candidate), clock_boot_ms(), on_told, p);
 }
 
 static void forget(struct probing *x)
@@ -148,7 +139,9 @@ static void on_act(void *arg, const struct act_result *r)
         LOG_S("text", last.text));
     schedule_done(p->schedule, x->lane, x->family, last.ok || no_tor);
     note_end(p, last.ok);
-    if (p->leads && clock_boot_ms() < p->until_ms && t != NULL)
+    /* Not candidate_may_act: this act must not be given up from here. */
+    if (t != NULL && candidate_leads(p->candidate) &&
+        clock_boot_ms() < candidate_until_ms(p->candidate))
         herald_note(p->herald, t, r, clock_boot_ms(), clock_wall_s());
     forget(x);
     tell(p);
@@ -193,20 +186,15 @@ static void work(struct prober *p)
 {
     uint64_t now_ms = clock_boot_ms(), at_ms = 0;
     uint32_t lane, family;
-    if (p->closing || !p->leads || !p->recalled)
+    if (p->closing || !candidate_may_act(p->candidate, now_ms) || !p->recalled)
         return;
-    if (now_ms >= p->until_ms) {
-        LOG(LOG_WARN, "the lead was not renewed: probing pauses");
-        stop_leading(p);
-        return;
-    }
     while (p->acts_len < ACTS_MAX && schedule_next(p->schedule, now_ms, &lane, &family, &at_ms)) {
         const struct target *t = targets_find(&p->targets, lane);
         if (t != NULL && family < t->modes_len)
             begin(p, t, family);
     }
-    if (at_ms > p->until_ms)
-        at_ms = p->until_ms; /* look at the term then */
+    if (at_ms > candidate_until_ms(p->candidate))
+        at_ms = candidate_until_ms(p->candidate); /* look at the term then */
     uv_update_time(p->loop);
     uv_timer_start(&p->work_timer, on_work, at_ms > now_ms ? at_ms - now_ms : 1, 0);
 }
@@ -238,7 +226,7 @@ static void take_relays(struct prober *p, const struct queue_registry *r)
 static void on_registry(void *arg, enum err e, const struct queue_registry *r)
 {
     struct prober *p = arg;
-    bool use = e == ERR_NONE && !p->closing && p->leads;
+    bool use = e == ERR_NONE && !p->closing && candidate_leads(p->candidate);
     if (use) {
         take_relays(p, r);
         p->recalled = true;
@@ -254,8 +242,10 @@ static void ask_statistics(struct prober *p, uint32_t after);
 static void on_statistics(void *arg, enum err e, const struct statistics_page *s)
 {
     struct prober *p = arg;
-    if (e == ERR_NONE && !p->closing && p->leads) {
+    if (e == ERR_NONE && !p->closing && candidate_leads(p->candidate)) {
         targets_learn(&p->targets, s);
+        for (size_t i = 0; i < s->len; i++)
+            herald_recall(p->herald, &s->relays[i], s->now_ms, clock_boot_ms(), clock_wall_s());
         if (s->next != 0) {
             ask_statistics(p, s->next);
         } else {
@@ -278,7 +268,7 @@ static void ask_statistics(struct prober *p, uint32_t after)
 static void on_look(uv_timer_t *t)
 {
     struct prober *p = t->data;
-    if (!p->leads || p->looking)
+    if (!candidate_leads(p->candidate) || p->looking)
         return;
     p->looking = true;
     if (!p->recalled) {
@@ -294,7 +284,7 @@ static void on_look(uv_timer_t *t)
 
 static void stop_leading(struct prober *p)
 {
-    p->leads = p->recalled = false;
+    p->recalled = false;
     give_up_acts(p);
     herald_forget(p->herald);
     schedule_free(p->schedule); /* another one acts meanwhile: what it found is read then */
@@ -303,72 +293,20 @@ static void stop_leading(struct prober *p)
     uv_timer_stop(&p->work_timer);
 }
 
-static void take_lead(struct prober *p, const struct lead_result *r)
+static void on_lead(void *arg, bool leads)
 {
-    uint64_t now_ms = clock_boot_ms();
-    bool in_time = p->asked_ms + LEAD_TERM_MS - MARGIN_MS > now_ms;
-    bool same = p->leads && r->epoch == p->epoch;
-    if (p->leads && (!r->leads || !same)) {
-        LOG(LOG_WARN, "another prober leads", LOG_S("leader", r->leader));
+    struct prober *p = arg;
+    if (!leads) {
         stop_leading(p);
+        return;
     }
-    if (!r->leads || !in_time)
-        return;
-    p->epoch = r->epoch;
-    p->until_ms = p->asked_ms + LEAD_TERM_MS - MARGIN_MS;
-    if (same)
-        return;
     LOG(LOG_INFO, "probing relays", LOG_I("every_s", p->s.interval_ms / 1000),
-        LOG_I("epoch", p->epoch));
-    p->leads = true;
+        LOG_I("epoch", candidate_epoch(p->candidate)));
     if (!p->looking)
         uv_timer_start(&p->look_timer, on_look, 0, 0);
 }
 
-static void on_lead(void *arg, enum err e, const struct lead_result *r)
-{
-    struct prober *p = arg;
-    p->asking = false;
-    if (e == ERR_NONE && !p->closing) {
-        (void)snprintf(p->leader, sizeof p->leader, "%s", r->leader);
-        take_lead(p, r);
-    }
-    release(p);
-}
-
-static void ask_to_lead(struct prober *p, bool leaving, queue_lead_fn *fn)
-{
-    struct lead_call c = {.role = LEAD_PROBER, .leaving = leaving};
-    memcpy(c.id, p->id, sizeof c.id);
-    memcpy(c.name, p->name, sizeof c.name);
-    p->refs++;
-    p->q->ops->lead(p->q, &c, fn, p);
-}
-
-static void on_lead_timer(uv_timer_t *t)
-{
-    struct prober *p = t->data;
-    if (p->leads && clock_boot_ms() >= p->until_ms)
-        work(p); /* notices it, also with nothing due */
-    if (p->asking || p->closing || (p->s.interval_ms == 0 && !p->leads))
-        return;
-    if (p->s.interval_ms == 0)
-        stop_leading(p);
-    p->asking = true;
-    p->asked_ms = clock_boot_ms();
-    ask_to_lead(p, p->s.interval_ms == 0, on_lead);
-}
-
 /* ---- beginning and end ---- */
-
-static void name_prober(struct prober *p)
-{
-    char host[PUBLISHER_NAME_SIZE - 12] = "";
-    rng_secure(p->id, sizeof p->id);
-    if (gethostname(host, sizeof host - 1) != 0)
-        (void)snprintf(host, sizeof host, "?");
-    (void)snprintf(p->name, sizeof p->name, "%s:%d", host, (int)getpid());
-}
 
 static void init_timer(struct prober *p, uv_timer_t *t)
 {
@@ -391,15 +329,13 @@ enum err prober_new(uv_loop_t *loop, struct queue *q, const struct prober_settin
     p->dialer = dialer;
     p->refs = 1; /* the dialer */
     p->herald = herald_new(q);
+    p->candidate = candidate_new(loop, q, on_lead, p);
     prober_set(p, s);
     p->schedule = schedule_new(s->interval_ms, 0);
     p->tally = tally_new(q, STAT_PROBE);
-    name_prober(p);
-    init_timer(p, &p->lead_timer);
     init_timer(p, &p->look_timer);
     init_timer(p, &p->work_timer);
     init_timer(p, &p->close_timer);
-    uv_timer_start(&p->lead_timer, on_lead_timer, 0, LEAD_RENEW_MS);
     *out = p;
     return ERR_NONE;
 }
@@ -415,6 +351,7 @@ void prober_set(struct prober *p, const struct prober_settings *s)
                                          .read_ms = answer_ms_of(s),
                                          .nip11_ms = answer_ms_of(s)};
     herald_set(p->herald, &told);
+    candidate_want(p->candidate, s->interval_ms > 0);
     if (s->socks != NULL) {
         p->socks = *s->socks;
         p->s.socks = &p->socks;
@@ -422,7 +359,7 @@ void prober_set(struct prober *p, const struct prober_settings *s)
     if (p->schedule == NULL)
         return;
     schedule_set_interval(p->schedule, s->interval_ms, clock_boot_ms());
-    if (p->leads && !p->looking)
+    if (candidate_leads(p->candidate) && !p->looking)
         uv_timer_start(&p->look_timer, on_look, 0, 0);
     work(p);
 }
@@ -434,12 +371,13 @@ static void on_dialer_freed(void *arg)
 
 static void finish(struct prober *p)
 {
-    uv_timer_t *timers[] = {&p->lead_timer, &p->look_timer, &p->work_timer, &p->close_timer};
+    uv_timer_t *timers[] = {&p->look_timer, &p->work_timer, &p->close_timer};
     if (p->closed)
         return;
     p->closed = true;
     tally_free(p->tally);
     herald_free(p->herald);
+    candidate_free(p->candidate);
     schedule_free(p->schedule);
     targets_free(&p->targets);
     dialer_free(p->dialer, on_dialer_freed, p);
@@ -453,11 +391,9 @@ static void on_close_timer(uv_timer_t *t)
     finish(t->data);
 }
 
-static void on_left(void *arg, enum err e, const struct lead_result *r)
+static void on_left(void *arg)
 {
     struct prober *p = arg;
-    (void)e;
-    (void)r;
     finish(p);
     release(p);
 }
@@ -466,14 +402,16 @@ static void on_left(void *arg, enum err e, const struct lead_result *r)
 static void on_last_told(void *arg, enum err e)
 {
     struct prober *p = arg;
-    if (e == ERR_NONE && tally_send(p->tally, p->epoch, clock_boot_ms(), on_last_told, p))
+    if (e == ERR_NONE &&
+        tally_send(p->tally, candidate_epoch(p->candidate), clock_boot_ms(), on_last_told, p))
         return;
-    ask_to_lead(p, true, on_left);
+    p->refs++;
+    candidate_leave(p->candidate, on_left, p);
 }
 
 void prober_close(struct prober *p, void (*fn)(void *arg), void *arg)
 {
-    bool may_lead = p->leads || p->asking; /* it may just be granted */
+    bool may_lead = candidate_rest(p->candidate);
     p->closing = true;
     p->fn = fn;
     p->arg = arg;
@@ -490,7 +428,9 @@ struct dialer *prober_dialer(const struct prober *p)
 
 void prober_status(const struct prober *p, struct prober_status *out)
 {
-    *out = (struct prober_status){
-        .leads = p->leads, .relays = p->targets.len, .under_way = p->acts_len, .probes = p->probes};
-    memcpy(out->leader, p->leader, sizeof out->leader);
+    *out = (struct prober_status){.leads = candidate_leads(p->candidate),
+                                  .relays = p->targets.len,
+                                  .under_way = p->acts_len,
+                                  .probes = p->probes};
+    (void)snprintf(out->leader, sizeof out->leader, "%s", candidate_leader(p->candidate));
 }

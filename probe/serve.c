@@ -69,13 +69,18 @@ void request_wait(struct request *r)
 
 static bool is_page(const struct request *r)
 {
-    return strncmp(r->path, "/act", 4) == 0 || strcmp(r->path, "/receipt") == 0;
+    static const char *const pages[] = {"/", "/act", "/receipt"};
+
+    for (size_t i = 0; i < COUNT_OF(pages); i++)
+        if (strcmp(r->path, pages[i]) == 0)
+            return true;
+    return false;
 }
 
 void request_fail(struct request *r, unsigned status, const char *why)
 {
     if (is_page(r)) {
-        page_begin("volley", r->text.out);
+        page_begin("volley", r->window, r->text.out);
         (void)fputs("<section><p class=\"bad\" role=\"alert\">", r->text.out);
         html_text(r->text.out, why);
         (void)fputs("</p></section>\n", r->text.out);
@@ -115,7 +120,8 @@ bool request_form(const struct request *r, const char *name, char *out, size_t s
 
 static struct page_look look_of(const struct request *r)
 {
-    return (struct page_look){.now_ms = clock_boot_ms(), .admin = r->p->rules.token.is_set};
+    return (struct page_look){
+        .now_ms = clock_boot_ms(), .admin = r->p->rules.token.is_set, .window = r->window};
 }
 
 static void get_dashboard(struct request *r)
@@ -250,6 +256,27 @@ static void tell_refused(struct probe *p, enum guard_answer a)
     LOG(LOG_WARN, "a request with a wrong admin token was refused");
 }
 
+/* The reader's window, by the form or by the URL: a refusal's page leads back to it, too. */
+static void take_window(struct request *r)
+{
+    char text[8];
+    const char *asked = request_query(r, "window");
+
+    if (r->form != NULL)
+        asked = request_form(r, "window", text, sizeof text) ? text : NULL;
+    r->window_unknown = !page_window_of(asked, &r->window);
+    if (r->window_unknown)
+        r->window = PAGE_WINDOW;
+}
+
+static void go(struct request *r, void (*path)(struct request *r))
+{
+    if (r->window_unknown)
+        request_fail(r, MHD_HTTP_BAD_REQUEST, "window: 1h, 24h or 7d.");
+    else
+        path(r);
+}
+
 static void serve_post(struct request *r, const struct path *path)
 {
     char token[TOKEN_SIZE];
@@ -274,7 +301,7 @@ static void serve_post(struct request *r, const struct path *path)
             r, a == GUARD_NO_TOKEN || a == GUARD_WRONG_TOKEN ? MHD_HTTP_FORBIDDEN : status_of(a),
             guard_words(a));
     else
-        path->post(r);
+        go(r, path->post);
 }
 
 static void serve(struct request *r)
@@ -283,6 +310,7 @@ static void serve(struct request *r)
     enum guard_answer a = guard_read(&r->p->rules, &r->facts);
     bool post = strcmp(r->method, "POST") == 0;
 
+    take_window(r);
     if (r->p->quiet)
         request_fail(r, MHD_HTTP_SERVICE_UNAVAILABLE, "shutting down");
     else if (post && path != NULL)
@@ -295,7 +323,7 @@ static void serve(struct request *r)
     else if (!query_is_readable(r))
         request_fail(r, MHD_HTTP_BAD_REQUEST, "A parameter has a zero byte in it.");
     else if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
-        path->get(r);
+        go(r, path->get);
     else
         request_fail(r, MHD_HTTP_METHOD_NOT_ALLOWED, "This method is not offered here.");
 }

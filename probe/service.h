@@ -7,6 +7,7 @@
 #include "probe/form.h"
 #include "probe/health.h"
 #include "probe/html.h"
+#include "probe/page.h"
 #include "probe/probe.h"
 
 #define FORM_MAX 8192u /* bytes of a form */
@@ -21,6 +22,8 @@ struct request {
     const char *path;
     char *form; /* of a POST; owned */
     size_t form_len;
+    enum stat_window window; /* what the reader looks at */
+    bool window_unknown;     /* there is none of that name */
     bool too_long;
     bool served; /* was handed to its path's function */
     bool waits;  /* suspended: the queue is asked */

@@ -36,6 +36,7 @@ struct test {
     bool queue_asking, queue_answered;
     int64_t now_ms;
     uv_timer_t deadline, tick;
+    uv_signal_t interrupt;
     uint64_t began_ms;
     bool progress, over;
 };
@@ -98,6 +99,7 @@ static void finish(struct test *t)
     close_queue(t);
     uv_close((uv_handle_t *)&t->deadline, NULL);
     uv_close((uv_handle_t *)&t->tick, NULL);
+    uv_close((uv_handle_t *)&t->interrupt, NULL);
     dialer_free(t->dialer, NULL, NULL);
 }
 
@@ -142,7 +144,7 @@ static void go_on(struct test *t)
 }
 
 /* What is not known by now stays so. */
-static void give_up(struct test *t, size_t relay)
+static void give_up(struct test *t, size_t relay, const char *text)
 {
     struct test_relay *r = &t->relays[relay];
     static const enum family families[MODE_COUNT] = {
@@ -158,17 +160,28 @@ static void give_up(struct test *t, size_t relay)
         *try = (struct link_try){.family = families[r->modes[i]],
                                  .err = ERR_TIMEOUT,
                                  .why = never ? LINK_WHY_NOT_TRIED : LINK_WHY_TIMEOUT};
-        (void)snprintf(try->text, sizeof try->text, "the test as a whole took too long");
+        (void)snprintf(try->text, sizeof try->text, "%s", text);
     }
+}
+
+static void give_up_all(struct test *t, const char *text)
+{
+    for (size_t i = 0; i < t->len; i++)
+        if (i >= t->begun || t->relays[i].done < t->relays[i].acts_len)
+            give_up(t, i, text);
+    finish(t);
 }
 
 static void on_deadline(uv_timer_t *timer)
 {
-    struct test *t = timer->data;
-    for (size_t i = 0; i < t->len; i++)
-        if (i >= t->begun || t->relays[i].done < t->relays[i].acts_len)
-            give_up(t, i);
-    finish(t);
+    give_up_all(timer->data, "the test as a whole took too long");
+}
+
+/* Ctrl-C: what was found so far is shown. A second one ends it at once. */
+static void on_interrupt(uv_signal_t *s, int number)
+{
+    (void)number;
+    give_up_all(s->data, "interrupted");
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -333,6 +346,9 @@ static int run(struct test *t)
     uv_timer_init(&t->loop, &t->deadline);
     uv_timer_init(&t->loop, &t->tick);
     t->deadline.data = t->tick.data = t;
+    uv_signal_init(&t->loop, &t->interrupt);
+    t->interrupt.data = t;
+    uv_signal_start_oneshot(&t->interrupt, on_interrupt, SIGINT);
     uv_timer_start(&t->deadline, on_deadline, WHOLE_MS + WHOLE_EACH_MS * t->len, 0);
     if (t->progress)
         uv_timer_start(&t->tick, on_tick, PROGRESS_MS, PROGRESS_MS);
@@ -396,7 +412,8 @@ const struct command command_test = {
         "says "
         "that there is no more), the relay's document about itself (NIP-11); CERT is how many days "
         "its certificate is still valid. Nothing is "
-        "published. The exit status is 1 when a relay can't be reached by any family.",
+        "published. The exit status is 1 when a relay can't be reached by any family. Ctrl-C shows "
+        "what was found so far.",
     .examples = "  volley test\n  volley test wss://relay.example\n"
                 "  volley test --route direct wss://relay.example --json",
     .options = options,

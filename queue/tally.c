@@ -228,7 +228,7 @@ static void on_told(void *arg, enum err e, const struct observe_result *r)
         return;
     }
     t->call = NULL;
-    if (e != ERR_CLOSED)
+    if (e != ERR_CLOSED && e != ERR_NO_SPACE)
         forget_first(&t->told, call->len);
     if (e == ERR_NONE && t->told != NULL) {
         tell(t, call, clock_boot_ms());

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -268,10 +269,11 @@ class Fleet:
 
     # ---- the page ----
 
-    def page(self, path, check=True):
-        """(status, text) of a path on the published port. Without check (0, why) when there is no answer."""
+    def page(self, path, check=True, form=None, headers=None):
+        """(status, text) of a path on the published port; with a form: of its POST. Without check (0, why) when there is no answer."""
+        data = urllib.parse.urlencode(form).encode() if form is not None else None
         try:
-            with urllib.request.urlopen("http://127.0.0.1:%d%s" % (self.probe_port, path), timeout=30) as r:
+            with urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:%d%s" % (self.probe_port, path), data, headers or {}), timeout=30) as r:
                 return r.status, r.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()

@@ -1,8 +1,10 @@
 """Publishers in containers, by compose.yaml itself: started, scaled, killed, paused and cut off under load; commands by exec; the
 direct profile over IPv6; and what a publisher's container can reach."""
 import collections
+import html
 import json
 import os
+import re
 import sys
 import time
 import unittest
@@ -148,6 +150,57 @@ class Compose(unittest.TestCase):
         wait_for("its end", lambda: self.f.depth()[0]["relay2"]["state"] != "held", 30, 0.3)
         check = self.f.compose("exec", "-T", "publisher", "volley", "check", check=False)
         self.assertEqual([line for line in check.stdout.splitlines() if line.startswith("error")], [], check.stderr)
+
+    def form_of(self, path):
+        """What a page asks before something is done: its text, and the fields that a browser would send with the token."""
+        status, text = self.f.page(path)
+        self.assertEqual((status, text.count('action="/act" method="post"'), text.count('name="token"')), (200, 1, 1), text)
+        return text, {name: html.unescape(value) for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text)}
+
+    def test_5_acting_from_the_page_with_the_token_that_setup_made(self):
+        page = self.f.containers("probe")[0]
+        token = docker("exec", page, "cat", "/run/volley/admin.token").stdout
+        self.assertRegex(token, "^[0-9a-f]{64}$")
+        self.f.practice("relay3", "set relay3 refuse_every=1 refuse=blocked: not today")
+        self.assertEqual(self.f.post(15, "paged")["accepted"], 15)
+        self.f.wait_drained()
+        arrived = lambda: set(self.f.posted("paged")) & set(self.f.arrived("relay3"))
+        link = lambda act, *more: next((html.unescape(h) for h in re.findall(r'href="(/act\?[^"]*)"', self.f.page("/")[1]) if "act=" + act in h and all(w in h for w in more)), None)
+        path = wait_for("the page to offer a replay", lambda: link("replay", "relay3", "class=blocked"), 60, 0.5)
+        text, fields = self.form_of(path)
+        self.assertIn("15 failed deliveries would be sent again", text)
+
+        self.f.practice("relay3", "set relay3 ok")
+        refused = [
+            ("no token", {}, {}),
+            ("a wrong one", {"token": token[::-1]}, {}),
+            ("Redis' password", {"token": docker("exec", page, "cat", "/run/volley/redis.password").stdout}, {}),
+            ("another site's page", {"token": token}, {"Origin": "http://evil.example"}),
+            ("a name that points here", {"token": token}, {"Host": "evil.example"}),
+        ]
+        for name, more, headers in refused:
+            self.assertEqual(self.f.page("/act", form={**fields, **more}, headers=headers)[0], 403, name)
+        self.assertEqual(arrived(), set())
+        jobs = len(self.f.volley("replay", "--jobs", "--json").stdout.splitlines())
+        status, text = self.f.page("/act", form={**fields, "token": token}, headers={"Origin": "http://127.0.0.1:%d" % self.f.probe_port})
+        self.assertEqual((status, "15 failed deliveries will be sent again" in text), (200, True), text)
+        self.assertEqual(len(self.f.volley("replay", "--jobs", "--json").stdout.splitlines()), jobs + 1)
+        wait_for("them to arrive", lambda: len(arrived()) == 15, 60, 0.5)
+
+        for act, held in (("hold", True), ("release", False)):
+            path = wait_for("the page to offer it", lambda: link(act, "relay4"), 30, 0.5)
+            fields = self.form_of(path)[1]
+            self.assertEqual(self.f.page("/act", form={**fields, "token": "x" * 64})[0], 403)
+            self.assertEqual(self.f.depth()[0]["relay4"]["state"] == "held", not held)
+            self.assertEqual(self.f.page("/act", form={**fields, "token": token})[0], 200)
+            wait_for("the publisher to hear of it", lambda: (self.f.depth()[0]["relay4"]["state"] == "held") == held, 30, 0.3)
+
+        # It outlives the containers, is in no environment, and redis, another user, can't read it.
+        self.f.compose("up", "-d", "--force-recreate", "--no-deps", "setup", "probe")
+        wait_for("the page again", lambda: self.f.page("/act?act=replay", check=False)[0] == 200, 60, 0.5)
+        self.assertEqual(docker("exec", self.f.containers("probe")[0], "cat", "/run/volley/admin.token").stdout, token)
+        self.assertNotIn(token, docker("inspect", self.f.containers("probe")[0]).stdout)
+        self.assertNotEqual(docker("exec", self.f.containers("redis")[0], "cat", "/run/volley/admin.token", check=False).returncode, 0)
 
     def test_6_publisher_and_prober_reach_tor_and_nothing_else(self):
         tor, outside = self.f.address("tor", "inside"), self.f.address("tor", "outside")

@@ -75,6 +75,9 @@ class Browser:
     def cdp(self, command, **params):
         return self.ask("POST", self.session + "/goog/cdp/execute", {"cmd": command, "params": params})
 
+    def width(self, pixels):
+        self.cdp("Emulation.setDeviceMetricsOverride", width=pixels, height=900, deviceScaleFactor=1, mobile=pixels < 500)
+
     def dark(self, on=True):
         self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if on else "light"}])
 

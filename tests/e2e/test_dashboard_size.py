@@ -31,7 +31,7 @@ class Size(Scenario):
                 began = time.monotonic()
                 text = self.get(url + path)
                 times.append((time.monotonic() - began) * 1000)
-            took[path] = min(times)
+            took[path] = sorted(times)[len(times) // 2]
             if path == "/":
                 self.assertEqual(text.count("data-relay="), RELAYS)
         with open("/proc/%d/status" % probe.p.pid) as f:

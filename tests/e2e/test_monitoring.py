@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -67,15 +68,20 @@ class Monitoring(Scenario):
         self.assertEqual([name for name in wanted if "# TYPE " + name.replace("_bucket", "") + " " not in text], [])
 
     def test_a_stalled_relay_is_told(self):
-        practice = self.practice("fine:v4", "mute:v4", "dead:v4")
-        practice.set("mute", "mute")
+        practice = self.practice("fine:v4", "silent:v4", "dead:v4", "hole:v4", "held:v4")
+        practice.set("silent", "silent")  # takes events, and answers nothing
         practice.set("dead", "down")
-        v = self.volley([{"url": u, "name": n} for n, u in practice.urls.items()], keys={"publisher.ok_timeout": "10m"})
+        practice.set("hole", "blackhole")
+        v = self.volley([{"url": u, "name": n} for n, u in practice.urls.items()], keys={"publisher.ok_timeout": "5s"})
         v.up()
+        self.assertEqual(v.run("hold", "held").returncode, 0)
         target = v.probe()[len("http://"):]
         v.post(5)
         with open(os.path.join(MONITORING, "volley.rules.yml")) as f:
-            rules = f.read().replace("for: 5m", "for: 1s").replace("> 120", "> 1")
+            rules = f.read()
+        for real, quick in (("for: 1m", "for: 5s"), ("> 300", "> 20"), ("[15m:]", "[1m:1s]")):
+            self.assertIn(real, rules)
+            rules = rules.replace(real, quick)
         with open(os.path.join(MONITORING, "prometheus.yml")) as f:
             config = f.read().replace("127.0.0.1:7788", target).replace(": 30s", ": 1s")
         for name, text in (("volley.rules.yml", rules), ("prometheus.yml", config)):
@@ -93,14 +99,20 @@ class Monitoring(Scenario):
                 return {}
             return {(a["labels"]["alertname"], a["labels"].get("relay")): a for a in rows if a["state"] == "firing"}
 
-        stalled = ("VolleyLaneStalled", practice.urls["mute"])
+        stalled = ("VolleyLaneStalled", practice.urls["silent"])
         wait_for(lambda: "the alert: %s\n%s" % (alerts(), v.logs()), lambda: stalled in alerts(), 120, 0.5)
         fired = alerts()
-        self.assertIn("volley test " + practice.urls["mute"], fired[stalled]["annotations"]["command"])
-        self.assertEqual({relay for name, relay in fired if name == "VolleyLaneStalled"}, {practice.urls["mute"]})
+        for command in fired[stalled]["annotations"]["command"].split("; "):
+            self.assertIn(v.run(*command.split()[1:]).returncode, (0, 1), command)
+        # It is left and tried again; those that are dead or held stay out.
+        for _ in range(20):
+            self.assertEqual({relay for name, relay in alerts() if name == "VolleyLaneStalled"}, {practice.urls["silent"]})
+            time.sleep(1)
+        self.assertIn("connect failed relay=" + practice.urls["hole"], v.services["up"].log(), "the black hole was tried meanwhile")
+        practice.set("silent", "ok")
+        practice.cut("silent")
+        wait_for(lambda: "the alert to end: %s\n%s" % (alerts(), v.logs()), lambda: stalled not in alerts(), 90, 0.5)
         prometheus.stop()
-        practice.set("mute", "ok")
-        practice.cut("mute")
         v.stop()
 
 

@@ -77,7 +77,27 @@ class Told(TorScenario):
                 self.assertGreaterEqual(int(tags(e, "rtt-open")[0][0]), 1)
                 self.assertGreaterEqual(int(tags(e, "rtt-read")[0][0]), 1)
             self.assertNotIn(gone + "/", [tags(e, "d")[0][0] for e in events if e["kind"] == 30166])
+        self.restarted(v, relays, urls)
         v.stop()
+
+    def restarted(self, v, relays, urls):
+        """Who comes after tells nothing again that did not change, but in the relay's next hour."""
+        lanes = {row["relay"]: row["lane"] for row in map(json.loads, v.run("relays", "--json").stdout.splitlines()) if "relay" in row}
+        hour = lambda url, e: (e["created_at"] + lanes[url] * 2654435761 % 2**32 % 3600) // 3600
+        before = {n: len(told(relays, n)) for n in urls}
+        v.services["up"].stop()
+        v.up()
+        done = {k: r["1h"]["attempts"] for k, r in v.statistics("probe").items() if k[0] in urls.values() and r["streak"] > 0}  # the dead are tried less often
+        wait_for(lambda: "three more probes of each\n" + v.logs(), lambda: all(v.statistics("probe")[k]["1h"]["attempts"] >= n + 3 for k, n in done.items()), 120, 0.5)
+        for name in urls:
+            events = told(relays, name)
+            last = {}
+            for i, e in enumerate(sorted((e for e in events if e["kind"] == 30166), key=lambda e: e["created_at"])):
+                d, what = tags(e, "d")[0][0], [t for t in e["tags"] if not t[0].startswith("rtt-")]
+                if d in last:
+                    self.assertNotEqual((what, hour(d.rstrip("/"), e)), last[d], "told twice: %s\n%s" % (e, v.logs()))
+                last[d] = (what, hour(d.rstrip("/"), e))
+            self.assertLessEqual(len([e for e in events[before[name]:] if e["kind"] == 10166]), 1)
 
 
 class Private(Scenario):

@@ -1,7 +1,9 @@
 """`volley test`: each relay once by each family, and what the publisher would use; never more than was asked for."""
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -145,6 +147,24 @@ class OneShot(Scenario):
             self.assertIn(words, r.stderr)
         empty = self.volley([])
         self.assertIn("no relay is configured", empty.run("test").stderr)
+
+    def test_ctrl_c_shows_what_was_found_so_far(self):
+        relays = self.practice("v4:v4", "mute:v4:0:mute")
+        v = self.volley([{"url": u, "name": n} for n, u in relays.urls.items()])
+        for args in ((), ("--json",)):
+            p = subprocess.Popen([v.program, "test", "-c", v.config, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            want = relays.counts("v4")["reads"] + 1
+            wait_for("the good one to be read from", lambda: relays.counts("v4")["reads"] >= want, 10)
+            time.sleep(1)
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=5)
+            self.assertEqual((p.returncode, err), (1, ""))
+            self.assertIn("interrupted", out)
+            if args:
+                rows = {row["name"]: row for row in map(json.loads, out.splitlines())}
+                self.assertEqual((rows["v4"]["reached"], rows["mute"]["reached"]), (True, False))
+            else:
+                self.assertRegex(out, r"(?m)^v4 +ipv4 +ok")
 
     def test_many_relays_are_tested_some_at_a_time(self):
         relays = self.practice(*["r%d:dead6" % i for i in range(20)], build="release")

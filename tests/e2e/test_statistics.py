@@ -1,7 +1,10 @@
 """Statistics: each cell says what happened, as the practice relays counted it themselves; nothing is lost by restarts."""
+import json
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -106,6 +109,67 @@ class Delivery(Scenario):
 
 
 
+class Door:
+    """Opens a port on ::1 that leads to the same one on 127.0.0.1: a relay whose IPv6 came to life."""
+
+    def __init__(self, port):
+        self.port, self.came = port, 0
+        self.s = socket.create_server(("::1", port), family=socket.AF_INET6)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.s.accept()
+                far = socket.create_connection(("127.0.0.1", self.port), 10)
+            except OSError:
+                return
+            self.came += 1
+            threading.Thread(target=self.serve, args=(near, far), daemon=True).start()
+
+    def serve(self, near, far):
+        with near, far:
+            back = threading.Thread(target=self.copy, args=(far, near), daemon=True)
+            back.start()
+            self.copy(near, far)
+            back.join()
+
+    def copy(self, one, other):
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.s.close()
+
+
+class Choice(Scenario):
+    def test_what_probes_find_gives_ipv6_its_turn_back(self):
+        relays = self.practice("a:v4")
+        port = int(relays.urls["a"].rsplit(":", 1)[1])
+        url = "ws://localhost:%d" % port
+        v = self.volley([url], keys={"publisher.demote_after": 1, "publisher.demote_for": "1h", "publisher.idle_close": "500ms", "probe.interval": "2s"})
+        v.up()
+        v.post(1, "--seed", 1)
+        v.wait_drained()
+        first = json.loads(v.run("test", "--json").stdout)
+        self.assertEqual((first["first"], first["would_use"]), ("ipv4", "ipv4"), "nobody listens on IPv6: it lost its turn")
+        door = Door(port)
+        self.started.append(door)
+        # The publisher asks what probers found once a minute.
+        wait_for(lambda: "IPv6 to have its turn again\n" + v.logs(), lambda: "IPv6 goes first again: a probe reached it" in v.services["up"].log(), 120, 0.3)
+        again = json.loads(v.run("test", "--json").stdout)
+        self.assertEqual((again["first"], again["would_use"]), ("ipv6", "ipv6"))
+        v.post(1, "--seed", 2, name="more")
+        v.wait_drained()
+        wait_for("the delivery by IPv6", lambda: v.statistics("delivery").get((url, "ipv6"), {}).get("1h", {}).get("deliveries") == 1, 30, 0.3)
+        self.assertGreater(door.came, 2)
+        v.stop()
+
+
 class Probes(Scenario):
     """The prober, as often as told, in processes of its own."""
 
@@ -168,10 +232,18 @@ class Probes(Scenario):
         for name in specs:
             counts = relays.counts(name)
             self.assertEqual((counts["events"], counts["bad"]), (0, 0), "%s: nothing was written" % name)
-            reads = sum(sum((1 for _ in range(rows[(urls[name], f)]["1h"]["attempts"]))) for f in ("ipv6", "ipv4") if cells.get((urls[name], f)) == "ok")
+            reads = sum(rows[(urls[name], f)]["1h"]["attempts"] for f in ("ipv6", "ipv4") if cells.get((urls[name], f)) == "ok")
             if specs[name][1] in ("ok", "document", "garbage", "auth"):
                 # The last one may have been given up with the prober.
                 self.assertIn(counts["reads"] - reads, (0, 1, 2), name)
+            for family in ("ipv6", "ipv4"):
+                found = cells.get((urls[name], family))
+                attempts = rows[(urls[name], family)]["1h"]["attempts"] if found else 0
+                # Who opened a websocket is asked for its document, too, by a connection of its own; a dead port sees nobody.
+                opened = found == "ok" or (name == "silent" and family == "ipv4")
+                dead = found is None or found == "refused" or name == "blackhole" or (name, family) == ("dead6", "ipv6")
+                expected = 0 if dead else attempts * (2 if opened else 1)
+                self.assertIn(counts["connections_" + family] - expected, (0,) if dead else (0, 1, 2), (name, family))
         seen = relays.counts("v4")
         row = rows[(urls["v4"], "ipv4")]
         self.assertEqual((row["software"], row["address"]), ("volley practice", "127.0.0.1"))
@@ -217,6 +289,49 @@ class Probes(Scenario):
         rows = v.statistics("probe")
         self.probes(v, lambda later: all(later[k]["total_attempts"] > rows[k]["total_attempts"] for k in rows))
         self.assertEqual(second.stop(), 0)
+        rows = v.statistics("probe")
+        for name, url in relays.urls.items():
+            self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)
+        v.stop()
+
+    def test_a_prober_that_was_frozen_wakes_up_to_another_one(self):
+        relays = self.practice(*["r%d:v4" % i for i in range(6)])
+        v = self.queue(list(relays.urls.values()))
+        one = self.prober(v, 2000, "one")
+        self.probes(v, lambda rows: len(rows) == 6)
+        two = self.prober(v, 2000, "two")
+        one.kill(signal.SIGSTOP)
+        before = one.log().count("probed")
+        try:
+            wait_for("the other one to act", lambda: two.log().count("probed") >= 6, 60, 0.2)
+        finally:
+            one.kill(signal.SIGCONT)
+        wait_for(lambda: "the first to notice: " + one.log(), lambda: "probing pauses" in one.log() or "another prober leads" in one.log(), 20, 0.2)
+        time.sleep(4)  # two intervals
+        self.assertLessEqual(one.log().count("probed") - before, 1, "but for what had ended while it was frozen")
+        self.assertEqual((one.stop(), two.stop()), (0, 0))
+        rows = v.statistics("probe")
+        for name, url in relays.urls.items():
+            # An act that was under way in the one that froze, or when the other ended, is nobody's.
+            self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)
+        v.stop()
+
+    def test_a_prober_that_can_not_renew_its_lead_pauses(self):
+        relays = self.practice("a:v4", "b:v4")
+        v = self.queue(list(relays.urls.values()))
+        p = self.prober(v, 1000)
+        self.probes(v, lambda rows: len(rows) == 2)
+        v.services["queue"].kill(signal.SIGSTOP)
+        try:
+            # Another one might lead when the term is over: it stops before that.
+            wait_for(lambda: "it to pause: " + p.log(), lambda: "the lead was not renewed" in p.log(), 30, 0.2)
+            paused = [relays.counts(n)["reads"] for n in relays.urls]
+            time.sleep(4)
+            self.assertEqual([relays.counts(n)["reads"] for n in relays.urls], paused)
+        finally:
+            v.services["queue"].kill(signal.SIGCONT)
+        wait_for("it to go on", lambda: all(relays.counts(n)["reads"] > paused[i] for i, n in enumerate(relays.urls)), 30, 0.2)
+        self.assertEqual(p.stop(), 0)
         rows = v.statistics("probe")
         for name, url in relays.urls.items():
             self.assertIn(relays.counts(name)["reads"] - rows[(url, "ipv4")]["total_attempts"], (0, 1, 2), name)

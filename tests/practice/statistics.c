@@ -1,6 +1,7 @@
 /* `practice statistics URL`: all that a queue keeps of reaching relays, a path a line, as JSON. */
 #include "tests/practice/practice.h"
 
+#include "ctl/statistics_show.h"
 #include "queue/queue.h"
 
 #include <inttypes.h>
@@ -11,33 +12,13 @@ struct asking {
     enum err err;
 };
 
-static void put_latencies(const struct window_statistics *w)
-{
-    const char *comma = "";
-    for (unsigned i = 0; i < STAT_PHASE_COUNT; i++) {
-        const struct stat_latency *l = &w->phases[i];
-        if (l->count == 0)
-            continue;
-        printf("%s\"%s\":{\"count\":%" PRIu64 ",\"sum_us\":%" PRIu64 ",\"p50_us\":%" PRIu64
-               ",\"p90_us\":%" PRIu64 ",\"p99_us\":%" PRIu64 "}",
-               comma, stat_phase_name(i), l->count, l->sum_us, l->p50_us, l->p90_us, l->p99_us);
-        comma = ",";
-    }
-}
-
 static void put_window(const char *name, const struct window_statistics *w)
 {
-    const char *comma = "";
-    printf(",\"%s\":{\"attempts\":%u,\"successes\":%u,\"uses\":%u,\"deliveries\":%u,\"failures\":{",
-           name, w->attempts, w->successes, w->uses, w->deliveries);
-    for (unsigned i = 0; i < STAT_FAILURE_COUNT; i++)
-        if (w->failures[i] > 0) {
-            printf("%s\"%s\":%u", comma, stat_failure_name(i), w->failures[i]);
-            comma = ",";
-        }
-    printf("},\"latencies\":{");
-    put_latencies(w);
-    printf("}}");
+    cJSON *o = statistics_window_json(w);
+    char *text = cJSON_PrintUnformatted(o);
+    printf(",\"%s\":%s", name, text);
+    cJSON_free(text);
+    cJSON_Delete(o);
 }
 
 static void put_path(const struct relay_statistics *r, const struct path_statistics *s)

@@ -5,6 +5,7 @@
 #include "tests/support/spin.h"
 
 #include <hiredis/hiredis.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct fake_client {
     uv_pipe_t pipe;
     redisReader *reader;
     bool subscribed, closing;
+    unsigned loads;
     char input[65536];
     struct fake_client *prev, *next;
 };
@@ -117,10 +119,12 @@ static void on_config(struct fake_client *c)
 }
 
 /* The sha tells the script: its number in the order of loading. */
+/* A script's name is its verb's number: each connection loads all of them, in order. */
 static void on_load(struct fake_client *c)
 {
     char sha[41];
-    (void)snprintf(sha, sizeof sha, "%040u", 1 + c->f->loads++ % (VERB_END - 1));
+    c->f->loads++;
+    (void)snprintf(sha, sizeof sha, "%040u", 1 + c->loads++ % (VERB_END - 1));
     say_bulk(c, sha, 40);
 }
 
@@ -275,6 +279,7 @@ static void on_connection(uv_stream_t *server, int status)
 
 void fake_redis_start(struct fake_redis *f, uv_loop_t *loop)
 {
+    (void)signal(SIGPIPE, SIG_IGN); /* as services do */
     char path[160];
     memset(f, 0, sizeof *f);
     f->loop = loop;

@@ -301,7 +301,7 @@ static void relays_tell_what_is_in_force_and_what_waits(void **state)
     assert_ptr_equal(strstr(text, "no relays: "), text);
     free(o.text);
     out_begin(&o);
-    relays_json(&r, true, o.f);
+    relays_json(&r, true, NULL, o.f);
     text = out_end(&o);
     assert_non_null(strstr(text, "\"waiting_version\":3,\"waiting\":{\"name\":\"zwei\","));
     assert_non_null(strstr(text, "\"kinds\":[1,7]"));

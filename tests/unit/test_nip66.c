@@ -347,6 +347,91 @@ static void what_the_queue_did_not_take_is_told_at_the_next_occasion(void **stat
     herald_free(h);
 }
 
+/* What the one before found, so long ago; what this one finds then, by both families; how many
+ * events there are after it, with the monitor's own. The relay's hour has begun 2,000 s ago. */
+static void after_a_restart_only_what_is_new_is_told(void **state)
+{
+    static const struct {
+        const char *name;
+        enum stat_source source;
+        bool was6, was4;
+        uint32_t ago_s;
+        bool is6, is4;
+        size_t told;
+    } cases[] = {
+        {"the same", STAT_PROBE, true, true, 900, true, true, 0},
+        {"the same, by one family", STAT_PROBE, false, true, 900, false, true, 0},
+        {"the same, just found", STAT_PROBE, true, true, 1, true, true, 0},
+        {"in the hour before", STAT_PROBE, true, true, 2300, true, true, 2},
+        {"days ago", STAT_PROBE, true, true, 300000, true, true, 2},
+        {"a family came", STAT_PROBE, false, true, 900, true, true, 2},
+        {"a family went", STAT_PROBE, true, true, 900, false, true, 2},
+        {"none ever worked", STAT_PROBE, false, false, 900, true, true, 2},
+        {"known by deliveries alone", STAT_DELIVERY, true, true, 900, true, true, 2},
+        {"gone meanwhile", STAT_PROBE, true, true, 900, false, false, 0},
+    };
+    const struct target t = target_of(3, ROUTE_DIRECT, "wss://a.example");
+    const int64_t hour_s = 3600,
+                  began_s = 472223 * hour_s - 3 * INT64_C(2654435761) % (1ll << 32) % hour_s;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        teardown(state);
+        setup(state);
+        struct herald *h = herald_with(secret);
+        const int64_t now_ms = 9000000, wall_s = began_s + 2000;
+        const int64_t at_ms = now_ms - cases[i].ago_s * 1000ll;
+        struct path_statistics paths[2] = {{.family = FAMILY_IPV6}, {.family = FAMILY_IPV4}};
+        for (size_t n = 0; n < 2; n++) {
+            bool ok = n == 0 ? cases[i].was6 : cases[i].was4;
+            paths[n].source = cases[i].source;
+            paths[n].last = (struct stat_last){.at_ms = now_ms - 1000, .ok = ok};
+            paths[n].last_success_ms = ok ? at_ms : 0;
+        }
+        const struct relay_statistics s = {.lane = 3, .paths = paths, .paths_len = 2};
+        const struct act_result r6 = result(FAMILY_IPV6, cases[i].is6);
+        const struct act_result r4 = result(FAMILY_IPV4, cases[i].is4);
+        herald_recall(h, &s, now_ms, 5000, wall_s); /* the machine was just booted */
+        for (uint32_t again_s = 0; again_s < 1500; again_s += 700) {
+            herald_note(h, &t, &r6, 5000 + again_s * 1000, wall_s + again_s);
+            herald_note(h, &t, &r4, 5000 + again_s * 1000, wall_s + again_s);
+            answer_all();
+        }
+        if (sink.len != cases[i].told)
+            fail_msg("%s: %zu events", cases[i].name, sink.len);
+        /* In its next hour it is told of in any case. */
+        herald_note(h, &t, &r6, 5000 + 2000 * 1000, wall_s + 2000);
+        herald_note(h, &t, &r4, 5000 + 2000 * 1000, wall_s + 2000);
+        answer_all();
+        size_t more = !cases[i].is4 ? 0 : cases[i].told == 0 ? 2 : 1;
+        if (sink.len != cases[i].told + more)
+            fail_msg("%s: %zu events in the next hour", cases[i].name, sink.len);
+        herald_free(h);
+    }
+}
+
+static void a_key_that_is_new_is_not_taken_for_the_one_before(void **state)
+{
+    (void)state;
+    struct herald *h = herald_with(secret);
+    const struct herald_settings s = {other_secret, 600000, 30000, 10000, 10000};
+    const struct target t = target_of(3, ROUTE_DIRECT, "wss://a.example");
+    const struct path_statistics paths[] = {{.source = STAT_PROBE,
+                                             .family = FAMILY_IPV6,
+                                             .last = {.at_ms = 1, .ok = true},
+                                             .last_success_ms = 8000},
+                                            {.source = STAT_PROBE,
+                                             .family = FAMILY_IPV4,
+                                             .last = {.at_ms = 1, .ok = true},
+                                             .last_success_ms = 8000}};
+    const struct relay_statistics known = {.lane = 3, .paths = paths, .paths_len = 2};
+    herald_recall(h, &known, 9000, 1000, 1700000001);
+    both_families(h, &t, true, 1);
+    assert_int_equal(sink.len, 0);
+    herald_set(h, &s);
+    both_families(h, &t, true, 2);
+    assert_int_equal(sink.len, 2);
+    herald_free(h);
+}
+
 static void an_answer_may_come_after_the_end(void **state)
 {
     (void)state;
@@ -374,6 +459,8 @@ int main(void)
         TEST(nothing_is_told_without_a_key_nor_of_what_is_private_or_gone),
         TEST(another_key_tells_anew_and_none_falls_silent),
         TEST(what_the_queue_did_not_take_is_told_at_the_next_occasion),
+        TEST(after_a_restart_only_what_is_new_is_told),
+        TEST(a_key_that_is_new_is_not_taken_for_the_one_before),
         TEST(an_answer_may_come_after_the_end),
     };
     log_init(LOG_ERROR, LOG_TEXT, "nip66");

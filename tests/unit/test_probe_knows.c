@@ -164,7 +164,7 @@ static char *shown(const struct knowledge *k, void (*write)(const struct knowled
 
 static void write_page(const struct knowledge *k, FILE *out)
 {
-    const struct page_look look = {.now_ms = 5000};
+    const struct page_look look = {.now_ms = 5000, .window = PAGE_WINDOW};
     page_sections(k, &look, out);
 }
 
@@ -199,9 +199,9 @@ static void statistics_are_shown(void **state)
     char *text = shown(&k, write_page);
     assert_has(text, "v6 8/9, v4 1/2 in 24h");
     assert_has(text, "41 ms <span class=\"note\">/ 1250 ms</span>");
-    assert_has(text, "probe, ipv6 by direct: ok, 23 ms");
+    assert_has(text, "probe, ipv6 by direct: <span class=\"good\">ok, 23 ms");
     assert_has(text, "3 of 4 in 24h");
-    assert_has(text, "probe, ipv4 by direct: no address of this family");
+    assert_has(text, "probe, ipv4 by direct: <span class=\"bad\">no address of this family");
     assert_has(text, "Tor: bootstrapped 45 %: No &lt;route&gt;");
     free(text);
     text = shown(&k, metrics_relays);

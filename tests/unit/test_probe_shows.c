@@ -230,7 +230,7 @@ static void the_dashboard_shows_all_of_it_as_text(void **state)
 {
     (void)state;
     struct knowledge k = evil_knowledge();
-    const struct page_look look = {.now_ms = 101 * S, .admin = true};
+    const struct page_look look = {.now_ms = 101 * S, .admin = true, .window = PAGE_WINDOW};
     struct html_stream s;
     html_open(&s);
     page_dashboard(&k, &look, s.out);
@@ -241,8 +241,10 @@ static void the_dashboard_shows_all_of_it_as_text(void **state)
     assert_has(text, "<dd id=\"total-waiting\"><data value=\"3\">3</data>");
     assert_has(text, "<dd id=\"total-accepted\"><data value=\"7\">7</data>");
     assert_has(text, "last error: &lt;b onclick=&quot;x&quot;&gt;&amp;&#39;evil</span>");
-    assert_has(text, "v6 1/4, v4 0/0");
-    assert_has(text, "class=blocked&amp;act=replay\">replay</a>");
+    assert_has(text, "v6 1/4, v4 0/0 since it began<");
+    assert_has(text, "class=blocked&amp;act=replay\">replay<span class=\"quiet\"> &lt;b onclick=");
+    assert_has(text, "role=\"status\">events are being delivered, but not all of them everywhere");
+    assert_has(text, "<a class=\"bad\" href=\"#failed\">2 failed deliveries</a>");
     assert_has(text, "<li>publisher &lt;b");
     assert_has(text, ": has 2 relays</li>");
     free(text);
@@ -286,6 +288,21 @@ static void metrics_begin_at_zero_and_escape_labels(void **state)
     assert_has(text, "\nvolley_failed{class=\"blocked\"} 2\n");
     assert_has(text, "\nvolley_relays{state=\"open\"} 1\n");
     assert_has(text, "\nvolley_replay_jobs{state=\"collecting\"} 1\n");
+    /* Through Tor a family may be unknown (one SOCKS port), or an onion service's: they count. */
+    static const char *const ways[] = {
+        "route=\"tor\",family=\"-\"", "route=\"tor\",family=\"onion\"",
+        "route=\"tor\",family=\"ipv6\"", "route=\"direct\",family=\"ipv4\""};
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        char row[128];
+        (void)snprintf(row, sizeof row, "\nvolley_connect_total{%s,result=\"failure\"} 0\n",
+                       ways[i]);
+        assert_has(text, row);
+        (void)snprintf(row, sizeof row, "\nvolley_connect_seconds_count{%s,phase=\"connect\"} 0\n",
+                       ways[i]);
+        assert_has(text, row);
+    }
+    assert_null(strstr(text, "route=\"direct\",family=\"-\""));
+    assert_null(strstr(text, "route=\"direct\",family=\"onion\""));
     free(text);
     k.silent = true;
     html_open(&s);

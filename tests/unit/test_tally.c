@@ -180,7 +180,11 @@ static void only_what_was_surely_not_sent_is_sent_again(void **state)
     static const struct {
         enum err e;
         bool again;
-    } rows[] = {{ERR_CLOSED, true}, {ERR_UNKNOWN, false}, {ERR_STALE, false}, {ERR_FULL, false}};
+    } rows[] = {{ERR_CLOSED, true},
+                {ERR_UNKNOWN, false},
+                {ERR_STALE, false},
+                {ERR_FULL, false},
+                {ERR_NO_SPACE, true}};
     struct taker *q = *state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct tally *t = tally_new(&q->queue, STAT_DELIVERY);

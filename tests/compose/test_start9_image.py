@@ -9,6 +9,7 @@ import tempfile
 import time
 import unittest
 import urllib.error
+import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -164,15 +165,18 @@ class Start9Image(unittest.TestCase):
         """The ports that the manifest maps, each as StartOS' proxies reach it."""
         address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", NAME).stdout.strip()
 
-        def get(interface, host, password=None):
+        def get(interface, host, password=None, path="/", form=None, origin=None):
             i = self.m["interfaces"][interface]
             port = i["lan-config"][443]["internal"]
             self.assertEqual(i["tor-config"]["port-mapping"][80], str(port))
             headers = {"Host": host}
             if password:
                 headers["Authorization"] = "Basic " + base64.b64encode(("me:" + password).encode()).decode()
+            if origin:
+                headers["Origin"] = origin
+            data = urllib.parse.urlencode(form).encode() if form else None
             try:
-                with urllib.request.urlopen(urllib.request.Request("http://%s:%d/" % (address, port), headers=headers), timeout=30) as r:
+                with urllib.request.urlopen(urllib.request.Request("http://%s:%d%s" % (address, port, path), data, headers), timeout=30) as r:
                     return r.status, r.read().decode()
             except urllib.error.HTTPError as e:
                 return e.code, e.read().decode()
@@ -184,6 +188,11 @@ class Start9Image(unittest.TestCase):
             self.assertEqual(get("dashboard", host)[0], 401)
         self.assertEqual(get("dashboard", "elsewhere.example", config["password"])[0], 403)
         self.assertLess(get("relay", config["tor-address"])[0], 500)
+        # The page's own forms, by https from the LAN: TLS ends at StartOS' proxy.
+        host, password = config["dashboard-lan-address"], config["password"]
+        for act, origin, status in (("hold", "https://elsewhere.example", 403), ("hold", "https://" + host, 200), ("release", "https://" + host, 200)):
+            got, text = get("dashboard", host, password, "/act", {"act": act, "relay": RELAY, "token": password}, origin)
+            self.assertEqual(got, status, text)
 
 
 if __name__ == "__main__":

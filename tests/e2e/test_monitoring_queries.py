@@ -49,7 +49,7 @@ class Queries(Scenario):
         # A counter's first value is no increase: both pages are scraped before anything happens.
         wait_for("Prometheus to scrape both pages", lambda: self.series("count(up == 1) == 2 and on () count(volley_queue_depth) == 4"), 60, 0.3)
         time.sleep(1.5)
-        self.relays.set("stuck", "mute")
+        self.relays.set("stuck", "silent")
         self.pipeline.post(20)
         with Client(self.pipeline.ingest_port) as client:  # counts as no event accepted
             client.post(self.pipeline.posted()[0][2])
@@ -150,8 +150,9 @@ class Queries(Scenario):
 
     def each_alert_sees_what_it_watches(self):
         stuck = self.row(relay="stuck")
-        self.expect("oldest", self.lowered("VolleyOldestWaiting", ("> 3600", "> 0.5")), [(stuck, between(0.5, 120))])
-        stalled = self.lowered("VolleyLaneStalled", ("> 120", "> 0.5"))
+        # Both were idle in the last quarter of an hour, before something waited.
+        self.expect("oldest", self.lowered("VolleyOldestWaiting", ("> 3600", "> 0.5")), [(stuck, between(0.5, 120)), (self.row(relay="dead"), between(0.5, 120))])
+        stalled = self.lowered("VolleyLaneStalled", ("> 300", "> 0.5"), ("[15m:]", "[1m:1s]"))
         wait_for("a verdict on the stuck relay", lambda: self.series(stalled), 90, 0.5)
         self.expect("stalled", stalled, [(stuck, between(0.5, 120))])
         lower = (("[1h]", "[1m]"), ("[1d] offset 1h", "[1m] offset 2s"), ("< 0.7 *", "<= 1.0 *"), (">= 10", "> 0"))

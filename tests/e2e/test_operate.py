@@ -326,7 +326,9 @@ class Operate(Scenario):
         v.wait_drained()
         a, b = relays.accepted("a"), relays.accepted("b")
         self.assertEqual(len(a), len(set(a)))
-        self.assertEqual(a, [e for _, _, e in v.posted("load")], "the other relay noticed nothing")
+        answered = [e for _, _, e in v.posted("load")]
+        self.assertEqual(a[:len(answered)], answered, "the other relay noticed nothing")
+        self.assertLess(len(a) - len(answered), 200, "what was under way when the time to post was over")
         gap = a.index(b[first]) - a.index(b[first - 1])
         self.assertGreaterEqual(gap, 200, "what came while it was away was not its business")
         start = a.index(b[0])

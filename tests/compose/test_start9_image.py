@@ -18,6 +18,7 @@ from harness import figure, main, wait_for
 import start9_pack
 import yaml_subset
 
+LONG = True  # minutes where no layer is there yet
 ARCH = os.environ.pop("VOLLEY_TEST_ARCH", "x86_64")
 PATIENCE = 1 if ARCH == "x86_64" else 10  # emulation is slow
 NAME = "volleystart9-%d" % os.getpid()

@@ -4,6 +4,7 @@ Everything lives in one temporary folder a test and on loopback; every process i
 Standard library only.
 """
 import base64
+import errno
 import json
 import os
 import random
@@ -21,6 +22,7 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SEED = int(os.environ.pop("VOLLEY_SEED", random.randrange(1 << 30)))
+PORTS = random.Random()  # not by the seed: several tests run at a time
 # What keeps the queue of a pipeline unless it says otherwise: "embedded" (volley queue) or "redis" (a redis-server of the test's own).
 BACKEND = os.environ.pop("VOLLEY_TEST_QUEUE", "embedded")
 # The programs are those of build/asan, unless a test wants others; tests/arm64 has its own.
@@ -38,10 +40,22 @@ def clean_env(extra=None):
     return env
 
 
+def is_free(family, host, port):
+    try:
+        with socket.socket(family) as s:
+            s.bind((host, port))
+        return True
+    except OSError as e:
+        return e.errno != errno.EADDRINUSE  # where there is no IPv6 nobody has its ports
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that nobody listens on, from below those that the kernel gives to whoever connects: so it stays free until it is used, in
+    another network namespace, too."""
+    while True:
+        port = PORTS.randrange(10000, 30000)
+        if is_free(socket.AF_INET, "127.0.0.1", port) and is_free(socket.AF_INET6, "::1", port):
+            return port
 
 
 def wait_for(what, condition, seconds=30.0, every=0.05):

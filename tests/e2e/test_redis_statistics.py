@@ -7,6 +7,8 @@ import harness
 
 harness.BACKEND = "redis"
 
+LONG = True  # the same as with the embedded queue: for test-long
+
 from test_statistics import Delivery, Probes  # noqa: E402,F401
 
 if __name__ == "__main__":

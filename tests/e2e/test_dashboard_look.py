@@ -7,15 +7,16 @@ sys.path.insert(0, os.path.dirname(__file__))
 from dashboard import EVIL, DashboardScenario
 from harness import ROOT, main, wait_for
 
+LONG = True  # two minutes and more
 WIDTHS = (390, 768, 1024, 1200, 1600)
-LONG = "blocked: not on the list of those who may write here, see https://relay.example/" + "x" * 80
+WORDS = "blocked: not on the list of those who may write here, see https://relay.example/" + "x" * 80
 # By name: the practice relay's stance and behaviour.
 MANY = {
     **{"fine-%d" % n: (("dual", "v4", "v6", "refused6")[n % 4], "") for n in range(16)},
     **{"a-relay-with-quite-a-long-name-as-people-give-them-they-do-%d" % n: ("v4", "down") for n in range(3)},
     EVIL: ("dual", "http=503"),
     "mute": ("dual", "mute"),
-    "no": ("dual", "refuse=" + LONG),
+    "no": ("dual", "refuse=" + WORDS),
     "busy": ("v4", "refuse=rate-limited: slow down, please"),
     "nonsense": ("v6", "garbage"),
     "held": ("v4", ""),

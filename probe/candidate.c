@@ -2,12 +2,11 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/rng.h"
+#include "queue/identity.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MARGIN_MS 5000u /* before the end of the term */
 
@@ -137,20 +136,11 @@ void candidate_deposed(struct candidate *c)
 
 /* ---- beginning and end ---- */
 
-static void name_it(struct candidate *c)
-{
-    char host[PUBLISHER_NAME_SIZE - 12] = "";
-    rng_secure(c->id, sizeof c->id);
-    if (gethostname(host, sizeof host - 1) != 0)
-        (void)snprintf(host, sizeof host, "?");
-    (void)snprintf(c->name, sizeof c->name, "%s:%d", host, (int)getpid());
-}
-
 struct candidate *candidate_new(uv_loop_t *loop, struct queue *q, candidate_fn *fn, void *arg)
 {
     struct candidate *c = mem_zero(1, sizeof *c);
     *c = (struct candidate){.q = q, .fn = fn, .arg = arg, .refs = 1};
-    name_it(c);
+    identity_make(c->id, c->name);
     uv_timer_init(loop, &c->timer);
     c->timer.data = c;
     uv_timer_start(&c->timer, on_timer, 0, LEAD_RENEW_MS);

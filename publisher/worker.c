@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "queue/identity.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,15 +180,6 @@ static void on_lease_news(void *arg)
 
 /* ---- beginning and end ---- */
 
-static void name_worker(struct worker *w)
-{
-    char host[PUBLISHER_NAME_SIZE - 12] = "";
-    rng_secure(w->id, sizeof w->id);
-    if (gethostname(host, sizeof host - 1) != 0)
-        (void)snprintf(host, sizeof host, "?");
-    (void)snprintf(w->name, sizeof w->name, "%s:%d", host, (int)getpid());
-}
-
 static void init_timer(struct worker *w, uv_timer_t *t)
 {
     uv_timer_init(w->loop, t);
@@ -205,7 +197,7 @@ struct worker *worker_new(uv_loop_t *loop, struct queue *q, const struct publish
     w->dialer = dialer;
     w->keys = keys;
     rng_init_secure(&w->rng);
-    name_worker(w);
+    identity_make(w->id, w->name);
     uv_idle_init(loop, &w->soon);
     w->soon.data = w;
     w->handles = 1;

@@ -15,14 +15,8 @@
 
 #define HEARTBEAT_PAUSE_MS 1000u
 
-/* Heartbeats are in no total. One that was refused leaves its time to others. */
-static void count(struct ingest *i, const struct event *ev, bool accepted, const char *text)
+static void count(struct ingest *i, bool accepted, const char *text)
 {
-    if (ev != NULL && heartbeat_is(ev)) {
-        if (accepted)
-            i->beat_ms = i->now_ms;
-        return;
-    }
     if (accepted && strncmp(text, "duplicate:", 10) == 0)
         i->counts.duplicate++;
     else if (accepted)
@@ -31,6 +25,15 @@ static void count(struct ingest *i, const struct event *ev, bool accepted, const
         i->counts.error++;
     else
         i->counts.refused++;
+}
+
+/* Heartbeats are in no total; one that was taken keeps others away for a while. */
+static void note_answer(struct ingest *i, const struct event *ev, bool accepted, const char *text)
+{
+    if (!heartbeat_is(ev))
+        count(i, accepted, text);
+    else if (accepted)
+        i->beat_ms = i->now_ms;
 }
 
 static void reply_ok(struct session *s, const uint8_t id[EVENT_ID_LEN], bool accepted,
@@ -47,7 +50,7 @@ static void refuse_unreadable(struct session *s, struct json_span event, const c
     struct problem text;
 
     problem_set(&text, ERR_NONE, "invalid: %s", why);
-    count(s->i, NULL, false, text.text);
+    count(s->i, false, text.text);
     buf_clear(&s->i->reply);
     session_reply(s, id.len > 0 ? message_put_ok(&s->i->reply, id, false, text.text)
                                 : message_put_notice(&s->i->reply, text.text));
@@ -65,7 +68,7 @@ static void settle(struct submission *sub, bool accepted, const char *text)
         reply_ok(s, sub->ev->id, accepted, text);
         session_touch(s);
     }
-    count(i, sub->ev, accepted, text);
+    note_answer(i, sub->ev, accepted, text);
     i->under_way_len--;
     i->under_way_bytes -= sub->charge;
     event_unref(sub->ev);
@@ -157,7 +160,7 @@ void intake_event(struct session *s, struct json_span event)
         return;
     }
     const char *text = known ? ANSWER_DUPLICATE : why.text;
-    count(i, ev, known, text);
+    note_answer(i, ev, known, text);
     reply_ok(s, ev->id, known, text);
     event_unref(ev);
 }

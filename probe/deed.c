@@ -67,8 +67,7 @@ static void ask(struct request *r, const struct deed *d, const char *text, bool 
         hidden(out, "act", names[d->kind]);
         hidden(out, "relay", d->relay);
         hidden(out, "class", d->classes);
-        if (r->window != PAGE_WINDOW)
-            hidden(out, "window", stat_window_name(r->window));
+        page_keep_window(r->window, out);
         (void)fprintf(out,
                       "<label for=\"token\">Admin token</label><input id=\"token\" name=\"token\" "
                       "type=\"password\" required autocomplete=\"current-password\">"

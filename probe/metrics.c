@@ -246,19 +246,20 @@ static void heartbeats(const char *name, const struct knowledge *k, FILE *out)
 {
     int64_t now_ms = clock_wall_ms();
     int64_t answered_ms = k->snapshot.known && !k->silent ? now_ms : 0;
-    const struct heartbeat *h = &k->snapshot.depth.heartbeat;
     int64_t leased_ms = is_leased(k) ? answered_ms : 0;
+    const struct heartbeat *h = &k->snapshot.depth.heartbeat;
+    bool beats = k->beat_every_ms > 0;
     const struct {
         const char *service;
         int64_t at_ms;
-    } rows[] = {{"probe", now_ms},
-                {"queue", answered_ms},
-                {"publisher", k->beat_every_ms > 0 ? h->taken_ms : leased_ms},
-                {"ingest", k->beat_every_ms > 0 ? h->accepted_ms : k->ingest.heard_ms}};
+        bool beats; /* 0 when no heartbeat came; what can't be seen at all is left out */
+    } rows[] = {{"probe", now_ms, false},
+                {"queue", answered_ms, false},
+                {"publisher", beats ? h->taken_ms : leased_ms, beats},
+                {"ingest", beats ? h->accepted_ms : k->ingest.heard_ms, beats}};
 
-    /* A heartbeat that never came is 0; what can't be seen at all is left out. */
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (rows[i].at_ms != 0 || (k->beat_every_ms > 0 && i >= 2))
+        if (rows[i].at_ms != 0 || rows[i].beats)
             (void)fprintf(out, "%s{service=\"%s\"} %.3f\n", name, rows[i].service,
                           seconds(rows[i].at_ms));
 }

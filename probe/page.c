@@ -112,7 +112,13 @@ void page_end(FILE *out)
     foot(out);
 }
 
-/* A form by GET has no query of its own: what it is to keep, it has in a field. */
+void page_keep_window(enum stat_window w, FILE *out)
+{
+    if (w != PAGE_WINDOW)
+        (void)fprintf(out, "<input type=\"hidden\" name=\"window\" value=\"%s\">",
+                      stat_window_name(w));
+}
+
 static void receipt_form(enum stat_window w, FILE *out)
 {
     (void)fputs(
@@ -123,9 +129,7 @@ static void receipt_form(enum stat_window w, FILE *out)
         "<input id=\"receipt-id\" name=\"id\" required maxlength=\"255\" autocomplete=\"off\" "
         "spellcheck=\"false\">",
         out);
-    if (w != PAGE_WINDOW)
-        (void)fprintf(out, "<input type=\"hidden\" name=\"window\" value=\"%s\">",
-                      stat_window_name(w));
+    page_keep_window(w, out);
     (void)fputs("<button>Show</button></form></section>\n", out);
 }
 

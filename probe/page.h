@@ -26,5 +26,7 @@ void page_sections(const struct knowledge *k, const struct page_look *look, FILE
 /* The frame of a smaller page: a receipt, an action. Its way back keeps the window. */
 void page_begin(const char *title, enum stat_window w, FILE *out);
 void page_end(FILE *out);
+/* Within a form, which has no query of its own: the field that keeps the window. */
+void page_keep_window(enum stat_window w, FILE *out);
 
 #endif

@@ -261,7 +261,6 @@ static void take_window(struct request *r)
 {
     char text[8];
     const char *asked = request_query(r, "window");
-
     bool readable = true;
 
     if (r->form != NULL) {

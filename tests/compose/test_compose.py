@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from fleet import DIRECT, HERE, PORT, RELAYS, Unavailable, compose_words, docker, fleet, run
+from fleet import DIRECT, HERE, PORT, RELAYS, compose_words, docker, fleet, run
 from harness import ROOT, figure, main, wait_for
 
 TRY = os.path.join(HERE, "try.py")
@@ -22,8 +22,6 @@ class Compose(unittest.TestCase):
 
     def setUp(self):
         self.f = fleet()
-        if isinstance(self.f, Unavailable):
-            self.skipTest(str(self.f))
         self.f.practice_ports.clear()
         if not Compose.begun:
             Compose.begun = True

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -56,6 +57,23 @@ def free_port():
         port = PORTS.randrange(10000, 30000)
         if is_free(socket.AF_INET, "127.0.0.1", port) and is_free(socket.AF_INET6, "::1", port):
             return port
+
+
+def copy_all(one, other):
+    try:
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def tunnel(near, far):
+    """Copies between two connections, both ways, until each has ended."""
+    back = threading.Thread(target=copy_all, args=(far, near), daemon=True)
+    back.start()
+    copy_all(near, far)
+    back.join()
 
 
 def wait_for(what, condition, seconds=30.0, every=0.05):

@@ -10,7 +10,7 @@ import threading
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import Scenario, main, wait_for
+from harness import Scenario, main, tunnel, wait_for
 
 
 class Front:
@@ -45,20 +45,9 @@ class Front:
         try:
             with self.context.wrap_socket(c, server_side=True) as near, socket.create_connection(("127.0.0.1", self.to), 10) as far:
                 self.count(self.shaken, family)
-                back = threading.Thread(target=self.copy, args=(far, near), daemon=True)
-                back.start()
-                self.copy(near, far)
-                back.join(10)
+                tunnel(near, far)
         except OSError:
             pass  # a handshake that failed is counted by not being counted
-
-    def copy(self, one, other):
-        try:
-            while data := one.recv(65536):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
     def stop(self):
         for s in self.sockets.values():

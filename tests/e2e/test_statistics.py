@@ -8,7 +8,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from harness import ROOT, Process, Scenario, main, wait_for
+from harness import ROOT, Process, Scenario, main, tunnel, wait_for
 
 # Each connection carries one event: a relay that hangs up after each answer.
 ONE_EACH = {"publisher.window": 1, "publisher.backoff_min": "10ms", "publisher.backoff_max": "50ms"}
@@ -129,18 +129,7 @@ class Door:
 
     def serve(self, near, far):
         with near, far:
-            back = threading.Thread(target=self.copy, args=(far, near), daemon=True)
-            back.start()
-            self.copy(near, far)
-            back.join()
-
-    def copy(self, one, other):
-        try:
-            while data := one.recv(65536):
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+            tunnel(near, far)
 
     def stop(self):
         self.s.close()

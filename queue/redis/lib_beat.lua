@@ -28,11 +28,10 @@ function beat.take(number)
     return true
 end
 
--- For a lease's answer: the number and the bytes of one that nobody has committed.
+-- For a lease's answer: the number and the bytes of one that nobody has committed. One whose key
+-- somebody deleted is gone: the next one comes, and leases go on meanwhile.
 function beat.due()
     local number = base.get('beat')
-    if base.get('beat_taken') >= number then
-        return struct.pack('<I8', 0)
-    end
-    return struct.pack('<I8', number) .. wire.pack_str(redis.call('GET', base.key('beat')))
+    local bytes = base.get('beat_taken') < number and redis.call('GET', base.key('beat'))
+    return bytes and struct.pack('<I8', number) .. wire.pack_str(bytes) or struct.pack('<I8', 0)
 end

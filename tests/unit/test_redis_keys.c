@@ -109,11 +109,25 @@ static void a_lane_that_leaves_takes_what_it_kept_along(void **state)
     assert_no_key(r, "holds");
 }
 
+/* Whatever becomes of it, publishers get their leases. */
+static void a_heartbeat_whose_key_is_gone_stops_nobody(void **state)
+{
+    struct rig *r = *state;
+    struct holder h;
+    define_relays(r, 1);
+    (void)append(r, make_heartbeat(1));
+    assert_int_equal(asked(r, "DEL volley:beat"), 1);
+    holder_init(&h, 1);
+    holder_lease(r, &h, NULL); /* ends the program when it is not answered */
+    assert_int_equal(h.lanes_len, 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest cases[] = {
         CASE(what_is_forgotten_leaves_no_key),
         CASE(a_lane_that_leaves_takes_what_it_kept_along),
+        CASE(a_heartbeat_whose_key_is_gone_stops_nobody),
     };
     if (setenv("VOLLEY_BACKEND", "redis", 1) != 0)
         return 1;
